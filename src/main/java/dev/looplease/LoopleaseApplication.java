@@ -1,0 +1,13 @@
+package dev.looplease;
+
+import org.springframework.boot.SpringApplication;
+import org.springframework.boot.autoconfigure.SpringBootApplication;
+
+/** The agent: a privileged service that lends out this host's loop devices over HTTP. */
+@SpringBootApplication
+public class LoopleaseApplication {
+
+    public static void main(String[] args) {
+        SpringApplication.run(LoopleaseApplication.class, args);
+    }
+}

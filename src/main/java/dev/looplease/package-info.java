@@ -1,0 +1,4 @@
+@NullMarked
+package dev.looplease;
+
+import org.jspecify.annotations.NullMarked;

@@ -1,0 +1,36 @@
+package dev.looplease.posix;
+
+/**
+ * What statx(2) says of a file.
+ *
+ * @param device the filesystem that holds it
+ * @param inode its inode number there; with {@code device} the only identity that survives a rename
+ * @param mode type and permission bits, {@code st_mode}
+ * @param links how many names it has
+ * @param sizeBytes its length
+ * @param allocatedBytes what it occupies on the disk, holes not counted
+ * @param represents the device that it is the node of, where it is one; 0:0 otherwise
+ */
+public record FileStat(
+        DeviceNumber device,
+        long inode,
+        int mode,
+        int links,
+        long sizeBytes,
+        long allocatedBytes,
+        DeviceNumber represents) {
+
+    private static final int S_IFMT = 0xF000;
+
+    public boolean isRegularFile() {
+        return (mode & S_IFMT) == 0x8000;
+    }
+
+    public boolean isDirectory() {
+        return (mode & S_IFMT) == 0x4000;
+    }
+
+    public boolean isBlockDevice() {
+        return (mode & S_IFMT) == 0x6000;
+    }
+}

@@ -1,0 +1,322 @@
+package dev.looplease.posix;
+
+import static java.lang.foreign.ValueLayout.ADDRESS;
+import static java.lang.foreign.ValueLayout.JAVA_INT;
+import static java.lang.foreign.ValueLayout.JAVA_LONG;
+import static java.lang.foreign.ValueLayout.JAVA_SHORT;
+
+import java.io.IOException;
+import java.lang.foreign.Arena;
+import java.lang.foreign.FunctionDescriptor;
+import java.lang.foreign.Linker;
+import java.lang.foreign.MemoryLayout;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.StructLayout;
+import java.lang.invoke.MethodHandle;
+import java.lang.invoke.VarHandle;
+import java.nio.file.Path;
+
+/**
+ * System calls, each as its man page (section 2) has it; a failure is a {@link PosixException}. Every descriptor is
+ * opened close-on-exec, so that no child process can keep a device or an image open behind our back.
+ */
+public final class Posix {
+
+    public static final int O_RDONLY = 0;
+    public static final int O_WRONLY = 1;
+    public static final int O_RDWR = 2;
+    public static final int O_CREAT = 0x40;
+    /** With a block device and without {@link #O_CREAT}: fails with EBUSY while somebody holds it exclusively. */
+    public static final int O_EXCL = 0x80;
+
+    public static final int O_NONBLOCK = 0x800;
+    public static final int O_PATH = 0x200000;
+    /** aarch64 swaps the two: {@code arch/arm64/include/uapi/asm/fcntl.h}. */
+    public static final int O_DIRECTORY = isAarch64() ? 0x4000 : 0x10000;
+
+    public static final int O_NOFOLLOW = isAarch64() ? 0x8000 : 0x20000;
+    private static final int O_CLOEXEC = 0x80000;
+
+    private static final int AT_FDCWD = -100;
+    private static final int AT_SYMLINK_NOFOLLOW = 0x100;
+    private static final int AT_EMPTY_PATH = 0x1000;
+    private static final int STATX_BASIC_STATS = 0x7ff;
+    private static final int S_IFBLK = 0x6000;
+    private static final int CLOCK_BOOTTIME = 7;
+    /** openat2(2), kernel 5.6; the generic number, the same on x86-64 and aarch64. */
+    private static final long SYS_OPENAT2 = 437;
+
+    private static final long RESOLVE_NO_MAGICLINKS = 0x02;
+    private static final long RESOLVE_NO_SYMLINKS = 0x04;
+    private static final long RESOLVE_BENEATH = 0x08;
+
+    private static final Linker LINKER = Linker.nativeLinker();
+    private static final Linker.Option ERRNO = Linker.Option.captureCallState("errno");
+    private static final StructLayout CALL_STATE = Linker.Option.captureStateLayout();
+    private static final VarHandle ERRNO_VALUE = CALL_STATE.varHandle(MemoryLayout.PathElement.groupElement("errno"));
+
+    private static final MethodHandle OPENAT =
+            call("openat", FunctionDescriptor.of(JAVA_INT, JAVA_INT, ADDRESS, JAVA_INT, JAVA_INT), 3);
+    private static final MethodHandle OPENAT2 =
+            call("syscall", FunctionDescriptor.of(JAVA_LONG, JAVA_LONG, JAVA_INT, ADDRESS, ADDRESS, JAVA_LONG), 1);
+    private static final MethodHandle CLOSE = call("close", FunctionDescriptor.of(JAVA_INT, JAVA_INT));
+    private static final MethodHandle STATX =
+            call("statx", FunctionDescriptor.of(JAVA_INT, JAVA_INT, ADDRESS, JAVA_INT, JAVA_INT, ADDRESS));
+    private static final MethodHandle FTRUNCATE =
+            call("ftruncate", FunctionDescriptor.of(JAVA_INT, JAVA_INT, JAVA_LONG));
+    private static final MethodHandle FALLOCATE =
+            call("fallocate", FunctionDescriptor.of(JAVA_INT, JAVA_INT, JAVA_INT, JAVA_LONG, JAVA_LONG));
+    private static final MethodHandle FSYNC = call("fsync", FunctionDescriptor.of(JAVA_INT, JAVA_INT));
+    private static final MethodHandle UNLINKAT =
+            call("unlinkat", FunctionDescriptor.of(JAVA_INT, JAVA_INT, ADDRESS, JAVA_INT));
+    private static final MethodHandle MKNOD =
+            call("mknod", FunctionDescriptor.of(JAVA_INT, ADDRESS, JAVA_INT, JAVA_LONG));
+    private static final MethodHandle IOCTL_LONG =
+            call("ioctl", FunctionDescriptor.of(JAVA_INT, JAVA_INT, JAVA_LONG, JAVA_LONG), 2);
+    private static final MethodHandle IOCTL_POINTER =
+            call("ioctl", FunctionDescriptor.of(JAVA_INT, JAVA_INT, JAVA_LONG, ADDRESS), 2);
+    private static final MethodHandle CLOCK_GETTIME =
+            call("clock_gettime", FunctionDescriptor.of(JAVA_INT, JAVA_INT, ADDRESS));
+
+    private Posix() {}
+
+    /**
+     * Opens {@code path}, close-on-exec.
+     *
+     * @param flags {@code O_…} of this class
+     * @param mode permission bits for a file that {@link #O_CREAT} makes, before the umask
+     */
+    public static Fd open(Path path, int flags, int mode) throws IOException {
+        return openat(AT_FDCWD, path.toString(), flags, mode);
+    }
+
+    /** The same for a file that must exist. */
+    public static Fd open(Path path, int flags) throws IOException {
+        return open(path, flags, 0);
+    }
+
+    private static Fd openat(int directory, String path, int flags, int mode) throws IOException {
+        try (Arena arena = Arena.ofConfined()) {
+            MemorySegment state = arena.allocate(CALL_STATE);
+            MemorySegment name = arena.allocateFrom(path);
+            int fd = (int) OPENAT.invokeExact(state, directory, name, flags | O_CLOEXEC, mode);
+            if (fd < 0) {
+                throw failure("open " + path, state);
+            }
+            return new Fd(fd);
+        } catch (Throwable e) {
+            throw rethrow(e);
+        }
+    }
+
+    /**
+     * Opens {@code relative} below {@code directory} and nowhere else: no {@code ..} that leaves it, no symbolic link in
+     * any component, whoever swaps components meanwhile; openat2(2) with RESOLVE_BENEATH and RESOLVE_NO_SYMLINKS. ELOOP
+     * is a symbolic link, EXDEV a path that leaves.
+     */
+    public static Fd openBeneath(Fd directory, String relative, int flags, int mode) throws IOException {
+        try (Arena arena = Arena.ofConfined()) {
+            MemorySegment state = arena.allocate(CALL_STATE);
+            MemorySegment how = arena.allocate(24, 8);
+            how.set(JAVA_LONG, 0, flags | O_CLOEXEC);
+            how.set(JAVA_LONG, 8, mode);
+            how.set(JAVA_LONG, 16, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS);
+            long fd = (long) OPENAT2.invokeExact(
+                    state, SYS_OPENAT2, directory.number(), arena.allocateFrom(relative), how, how.byteSize());
+            if (fd < 0) {
+                throw failure("open " + relative, state);
+            }
+            return new Fd((int) fd);
+        } catch (Throwable e) {
+            throw rethrow(e);
+        }
+    }
+
+    static void close(int fd) throws IOException {
+        try (Arena arena = Arena.ofConfined()) {
+            MemorySegment state = arena.allocate(CALL_STATE);
+            int result = (int) CLOSE.invokeExact(state, fd);
+            // Linux has released the descriptor even when close(2) fails with EINTR; closing again would hit a
+            // stranger's.
+            if (result < 0 && errno(state) != Errno.EINTR) {
+                throw failure("close", state);
+            }
+        } catch (Throwable e) {
+            throw rethrow(e);
+        }
+    }
+
+    /** What stands behind an open descriptor. */
+    public static FileStat stat(Fd fd) throws IOException {
+        return statx(fd.number(), "", AT_EMPTY_PATH);
+    }
+
+    /** What stands at {@code path}, a symbolic link at its end not followed. */
+    public static FileStat lstat(Path path) throws IOException {
+        return statx(AT_FDCWD, path.toString(), AT_SYMLINK_NOFOLLOW);
+    }
+
+    /** What stands at {@code path}, links followed, the magic ones below {@code /proc} too. */
+    public static FileStat stat(Path path) throws IOException {
+        return statx(AT_FDCWD, path.toString(), 0);
+    }
+
+    /** What stands at {@code name} in an open directory, a symbolic link not followed. */
+    public static FileStat lstatAt(Fd directory, String name) throws IOException {
+        return statx(directory.number(), name, AT_SYMLINK_NOFOLLOW);
+    }
+
+    /** Offsets are those of {@code struct statx} in {@code <linux/stat.h>}. */
+    private static FileStat statx(int directory, String path, int flags) throws IOException {
+        try (Arena arena = Arena.ofConfined()) {
+            MemorySegment state = arena.allocate(CALL_STATE);
+            MemorySegment buffer = arena.allocate(256, 8);
+            int result = (int)
+                    STATX.invokeExact(state, directory, arena.allocateFrom(path), flags, STATX_BASIC_STATS, buffer);
+            if (result < 0) {
+                throw failure("stat " + path, state);
+            }
+            return new FileStat(
+                    new DeviceNumber(buffer.get(JAVA_INT, 136), buffer.get(JAVA_INT, 140)),
+                    buffer.get(JAVA_LONG, 32),
+                    Short.toUnsignedInt(buffer.get(JAVA_SHORT, 28)),
+                    buffer.get(JAVA_INT, 16),
+                    buffer.get(JAVA_LONG, 40),
+                    buffer.get(JAVA_LONG, 48) * 512,
+                    new DeviceNumber(buffer.get(JAVA_INT, 128), buffer.get(JAVA_INT, 132)));
+        } catch (Throwable e) {
+            throw rethrow(e);
+        }
+    }
+
+    /** Sets a file's length; what is added reads as zeros and occupies nothing. */
+    public static void ftruncate(Fd fd, long sizeBytes) throws IOException {
+        try (Arena arena = Arena.ofConfined()) {
+            MemorySegment state = arena.allocate(CALL_STATE);
+            check("ftruncate", (int) FTRUNCATE.invokeExact(state, fd.number(), sizeBytes), state);
+        } catch (Throwable e) {
+            throw rethrow(e);
+        }
+    }
+
+    /** Reserves disk space for a range, and extends the file to its end where it is shorter. ENOSPC where there is none. */
+    public static void fallocate(Fd fd, long offset, long length) throws IOException {
+        try (Arena arena = Arena.ofConfined()) {
+            MemorySegment state = arena.allocate(CALL_STATE);
+            check("fallocate", (int) FALLOCATE.invokeExact(state, fd.number(), 0, offset, length), state);
+        } catch (Throwable e) {
+            throw rethrow(e);
+        }
+    }
+
+    /** Returns when the file's, or directory's, contents are on the disk. */
+    public static void fsync(Fd fd) throws IOException {
+        try (Arena arena = Arena.ofConfined()) {
+            MemorySegment state = arena.allocate(CALL_STATE);
+            check("fsync", (int) FSYNC.invokeExact(state, fd.number()), state);
+        } catch (Throwable e) {
+            throw rethrow(e);
+        }
+    }
+
+    /** Removes the name {@code name} from an open directory; a file that is still in use lives on without it. */
+    public static void unlinkAt(Fd directory, String name) throws IOException {
+        try (Arena arena = Arena.ofConfined()) {
+            MemorySegment state = arena.allocate(CALL_STATE);
+            MemorySegment text = arena.allocateFrom(name);
+            check("unlink " + name, (int) UNLINKAT.invokeExact(state, directory.number(), text, 0), state);
+        } catch (Throwable e) {
+            throw rethrow(e);
+        }
+    }
+
+    /** Makes the node of a block device, mode 0600 less the umask. EEXIST where something stands there. */
+    public static void makeBlockNode(Path path, DeviceNumber device) throws IOException {
+        // glibc's makedev(3): the kernel's 12 + 20 bits, in the order of gnu_dev_makedev.
+        long dev = ((long) device.major() & 0xfff) << 8
+                | (device.minor() & 0xff)
+                | ((long) device.minor() & 0xfff00) << 12;
+        try (Arena arena = Arena.ofConfined()) {
+            MemorySegment state = arena.allocate(CALL_STATE);
+            MemorySegment text = arena.allocateFrom(path.toString());
+            check("mknod " + path, (int) MKNOD.invokeExact(state, text, S_IFBLK | 0600, dev), state);
+        } catch (Throwable e) {
+            throw rethrow(e);
+        }
+    }
+
+    /**
+     * ioctl(2) with a number for an argument.
+     *
+     * @return what the call returned, 0 or more
+     */
+    public static int ioctl(Fd fd, String name, long request, long argument) throws IOException {
+        try (Arena arena = Arena.ofConfined()) {
+            MemorySegment state = arena.allocate(CALL_STATE);
+            return check(name, (int) IOCTL_LONG.invokeExact(state, fd.number(), request, argument), state);
+        } catch (Throwable e) {
+            throw rethrow(e);
+        }
+    }
+
+    /** ioctl(2) with a struct for an argument. */
+    public static int ioctl(Fd fd, String name, long request, MemorySegment argument) throws IOException {
+        try (Arena arena = Arena.ofConfined()) {
+            MemorySegment state = arena.allocate(CALL_STATE);
+            return check(name, (int) IOCTL_POINTER.invokeExact(state, fd.number(), request, argument), state);
+        } catch (Throwable e) {
+            throw rethrow(e);
+        }
+    }
+
+    /** CLOCK_BOOTTIME in nanoseconds: it never jumps with the wall clock, and goes on while the machine is suspended. */
+    public static long boottimeNanos() {
+        try (Arena arena = Arena.ofConfined()) {
+            MemorySegment state = arena.allocate(CALL_STATE);
+            MemorySegment time = arena.allocate(16, 8);
+            check("clock_gettime", (int) CLOCK_GETTIME.invokeExact(state, CLOCK_BOOTTIME, time), state);
+            return time.get(JAVA_LONG, 0) * 1_000_000_000L + time.get(JAVA_LONG, 8);
+        } catch (Throwable e) {
+            // The clock exists since Linux 2.6.39: only a programming error leads here.
+            throw new IllegalStateException("CLOCK_BOOTTIME cannot be read", e);
+        }
+    }
+
+    private static MethodHandle call(String name, FunctionDescriptor type, int firstVariadic) {
+        return LINKER.downcallHandle(
+                LINKER.defaultLookup().findOrThrow(name), type, ERRNO, Linker.Option.firstVariadicArg(firstVariadic));
+    }
+
+    private static MethodHandle call(String name, FunctionDescriptor type) {
+        return LINKER.downcallHandle(LINKER.defaultLookup().findOrThrow(name), type, ERRNO);
+    }
+
+    private static int check(String call, int result, MemorySegment state) throws PosixException {
+        if (result < 0) {
+            throw failure(call, state);
+        }
+        return result;
+    }
+
+    private static PosixException failure(String call, MemorySegment state) {
+        return new PosixException(call, errno(state));
+    }
+
+    private static int errno(MemorySegment state) {
+        return (int) ERRNO_VALUE.get(state, 0L);
+    }
+
+    /** A method handle is declared to throw anything; these throw what we threw, or an error. */
+    private static IOException rethrow(Throwable e) {
+        return switch (e) {
+            case IOException io -> io;
+            case RuntimeException unchecked -> throw unchecked;
+            case Error error -> throw error;
+            default -> throw new IllegalStateException(e);
+        };
+    }
+
+    private static boolean isAarch64() {
+        return System.getProperty("os.arch", "").equals("aarch64");
+    }
+}
