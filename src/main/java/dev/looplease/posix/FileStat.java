@@ -10,6 +10,8 @@ package dev.looplease.posix;
  * @param sizeBytes its length
  * @param allocatedBytes what it occupies on the disk, holes not counted
  * @param represents the device that it is the node of, where it is one; 0:0 otherwise
+ * @param birthNanos when the inode was made, since 1970; 0 where the filesystem does not know. It tells a file from a
+ *     later one that was given the same inode number, which ext4 does at once
  */
 public record FileStat(
         DeviceNumber device,
@@ -18,7 +20,8 @@ public record FileStat(
         int links,
         long sizeBytes,
         long allocatedBytes,
-        DeviceNumber represents) {
+        DeviceNumber represents,
+        long birthNanos) {
 
     private static final int S_IFMT = 0xF000;
 

@@ -41,6 +41,7 @@ public final class Posix {
     private static final int AT_SYMLINK_NOFOLLOW = 0x100;
     private static final int AT_EMPTY_PATH = 0x1000;
     private static final int STATX_BASIC_STATS = 0x7ff;
+    private static final int STATX_BTIME = 0x800;
     private static final int S_IFBLK = 0x6000;
     private static final int CLOCK_BOOTTIME = 7;
     /** openat2(2), kernel 5.6; the generic number, the same on x86-64 and aarch64. */
@@ -171,11 +172,12 @@ public final class Posix {
         try (Arena arena = Arena.ofConfined()) {
             MemorySegment state = arena.allocate(CALL_STATE);
             MemorySegment buffer = arena.allocate(256, 8);
-            int result = (int)
-                    STATX.invokeExact(state, directory, arena.allocateFrom(path), flags, STATX_BASIC_STATS, buffer);
+            int result = (int) STATX.invokeExact(
+                    state, directory, arena.allocateFrom(path), flags, STATX_BASIC_STATS | STATX_BTIME, buffer);
             if (result < 0) {
                 throw failure("stat " + path, state);
             }
+            boolean knowsBirth = (buffer.get(JAVA_INT, 0) & STATX_BTIME) != 0;
             return new FileStat(
                     new DeviceNumber(buffer.get(JAVA_INT, 136), buffer.get(JAVA_INT, 140)),
                     buffer.get(JAVA_LONG, 32),
@@ -183,7 +185,8 @@ public final class Posix {
                     buffer.get(JAVA_INT, 16),
                     buffer.get(JAVA_LONG, 40),
                     buffer.get(JAVA_LONG, 48) * 512,
-                    new DeviceNumber(buffer.get(JAVA_INT, 128), buffer.get(JAVA_INT, 132)));
+                    new DeviceNumber(buffer.get(JAVA_INT, 128), buffer.get(JAVA_INT, 132)),
+                    knowsBirth ? buffer.get(JAVA_LONG, 80) * 1_000_000_000L + buffer.get(JAVA_INT, 88) : 0);
         } catch (Throwable e) {
             throw rethrow(e);
         }
