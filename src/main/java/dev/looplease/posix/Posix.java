@@ -65,6 +65,8 @@ public final class Posix {
             call("statx", FunctionDescriptor.of(JAVA_INT, JAVA_INT, ADDRESS, JAVA_INT, JAVA_INT, ADDRESS));
     private static final MethodHandle FTRUNCATE =
             call("ftruncate", FunctionDescriptor.of(JAVA_INT, JAVA_INT, JAVA_LONG));
+    private static final MethodHandle FCHMOD = call("fchmod", FunctionDescriptor.of(JAVA_INT, JAVA_INT, JAVA_INT));
+    private static final MethodHandle FSTATFS = call("fstatfs", FunctionDescriptor.of(JAVA_INT, JAVA_INT, ADDRESS));
     private static final MethodHandle FALLOCATE =
             call("fallocate", FunctionDescriptor.of(JAVA_INT, JAVA_INT, JAVA_INT, JAVA_LONG, JAVA_LONG));
     private static final MethodHandle FSYNC = call("fsync", FunctionDescriptor.of(JAVA_INT, JAVA_INT));
@@ -187,6 +189,32 @@ public final class Posix {
                     buffer.get(JAVA_LONG, 48) * 512,
                     new DeviceNumber(buffer.get(JAVA_INT, 128), buffer.get(JAVA_INT, 132)),
                     knowsBirth ? buffer.get(JAVA_LONG, 80) * 1_000_000_000L + buffer.get(JAVA_INT, 88) : 0);
+        } catch (Throwable e) {
+            throw rethrow(e);
+        }
+    }
+
+    /** The filesystem that holds an open file; offsets are those of {@code struct statfs} in {@code <asm-generic/statfs.h>}. */
+    public static FilesystemStat statfs(Fd fd) throws IOException {
+        try (Arena arena = Arena.ofConfined()) {
+            MemorySegment state = arena.allocate(CALL_STATE);
+            MemorySegment buffer = arena.allocate(120, 8);
+            check("fstatfs", (int) FSTATFS.invokeExact(state, fd.number(), buffer), state);
+            // Blocks are counted in fragments, as statvfs(3) has it; on FUSE the two sizes differ.
+            long fragment = buffer.get(JAVA_LONG, 72);
+            long unit = fragment != 0 ? fragment : buffer.get(JAVA_LONG, 8);
+            return new FilesystemStat(
+                    buffer.get(JAVA_LONG, 0), buffer.get(JAVA_LONG, 16) * unit, buffer.get(JAVA_LONG, 32) * unit);
+        } catch (Throwable e) {
+            throw rethrow(e);
+        }
+    }
+
+    /** Sets a file's permission bits, whatever the umask. */
+    public static void fchmod(Fd fd, int mode) throws IOException {
+        try (Arena arena = Arena.ofConfined()) {
+            MemorySegment state = arena.allocate(CALL_STATE);
+            check("fchmod", (int) FCHMOD.invokeExact(state, fd.number(), mode), state);
         } catch (Throwable e) {
             throw rethrow(e);
         }
