@@ -1,0 +1,381 @@
+package dev.looplease.image;
+
+import static dev.looplease.posix.Posix.O_CREAT;
+import static dev.looplease.posix.Posix.O_EXCL;
+import static dev.looplease.posix.Posix.O_NOFOLLOW;
+import static dev.looplease.posix.Posix.O_NONBLOCK;
+import static dev.looplease.posix.Posix.O_RDONLY;
+import static dev.looplease.posix.Posix.O_RDWR;
+
+import dev.looplease.posix.Errno;
+import dev.looplease.posix.Fd;
+import dev.looplease.posix.FileStat;
+import dev.looplease.posix.FilesystemStat;
+import dev.looplease.posix.Posix;
+import dev.looplease.posix.PosixException;
+import java.io.Closeable;
+import java.io.IOException;
+import java.nio.file.DirectoryIteratorException;
+import java.nio.file.DirectoryStream;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.attribute.PosixFilePermissions;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Optional;
+import java.util.regex.Pattern;
+import java.util.stream.Stream;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Makes, opens, resizes and deletes image files inside the allowed directories, and nowhere else. Thread-safe; it keeps
+ * no record of what it made: an {@link ImageFile} carries all that is needed to find a file again and to know it.
+ *
+ * <p>A client's path is absolute, without {@code .} and {@code ..}, and walked beneath a root that was opened at the
+ * start, by openat2(2) with RESOLVE_BENEATH and RESOLVE_NO_SYMLINKS. So who swaps a component for a symbolic link
+ * meanwhile gains a refusal. The roots themselves may be spelled over symbolic links; these are resolved once.
+ */
+public final class ImageStore implements Closeable {
+
+    private static final Pattern ID = Pattern.compile("[a-z0-9]{12,32}");
+    private static final Pattern OWN_NAME = Pattern.compile(ID + "\\.img");
+    private static final int OWNER_ONLY = 0600;
+
+    private final Roots roots;
+    private final Location images;
+
+    /**
+     * @param imagesDirectory where images without a path go; made, with its parents, 0700 when it is missing
+     * @param roots further directories that clients may name; they must exist
+     */
+    public ImageStore(Path imagesDirectory, List<Path> roots) throws IOException {
+        Files.createDirectories(
+                imagesDirectory, PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rwx------")));
+        this.roots = new Roots(
+                Stream.concat(Stream.of(imagesDirectory), roots.stream()).toList());
+        this.images = this.roots.first();
+    }
+
+    /**
+     * Makes a new file of mode 0600, whatever the umask. It overwrites nothing, and on any failure leaves nothing.
+     *
+     * @param id of the image's device, {@code [a-z0-9]{12,32}}
+     * @param where null for {@code {id}.img} in the images directory; an existing directory inside a root for {@code
+     *     {id}.img} in it; else the file itself, in a directory that exists
+     * @param sizeBytes more than 0
+     * @throws ImageException of every kind but HardLinked, NotAFile and Replaced
+     */
+    public OpenImage create(String id, @Nullable Path where, long sizeBytes, Allocation allocation)
+            throws ImageException {
+        requirePositive(sizeBytes);
+        if (!ID.matcher(id).matches()) {
+            throw new IllegalArgumentException("id must match " + ID + ": " + id);
+        }
+        String ownName = id + ".img";
+        String shown = where == null ? ownName : where.toString();
+        try {
+            Location location = where == null ? images.resolve(ownName) : newFile(where, ownName);
+            try (Fd parent = location.holdParent()) {
+                if (allocation == Allocation.FULL) {
+                    requireFree(parent, sizeBytes, shown);
+                }
+                return create(parent, location, shown, sizeBytes, allocation);
+            }
+        } catch (IOException e) {
+            throw ImageException.of(shown, e);
+        }
+    }
+
+    private Location newFile(Path where, String ownName) throws IOException {
+        Location location = roots.locate(where);
+        try (Fd found = location.pin()) {
+            if (Posix.stat(found).isDirectory()) {
+                return location.resolve(ownName);
+            }
+            throw new ImageException.Exists(where.toString(), null);
+        } catch (PosixException e) {
+            if (e.errno() == Errno.ENOENT) {
+                return location;
+            }
+            throw e;
+        }
+    }
+
+    private static OpenImage create(Fd parent, Location location, String shown, long sizeBytes, Allocation allocation)
+            throws IOException {
+        String name = location.name();
+        Fd fd = Posix.openBeneath(parent, name, O_CREAT | O_EXCL | O_NOFOLLOW | O_RDWR, OWNER_ONLY);
+        try {
+            Posix.fchmod(fd, OWNER_ONLY);
+            setLength(fd, 0, sizeBytes, allocation, shown);
+            return new OpenImage(ImageFile.of(location.path(), Posix.stat(fd)), fd);
+        } catch (IOException | RuntimeException | Error e) {
+            try (fd) {
+                unlinkIfSame(parent, name, ImageFile.of(location.path(), Posix.stat(fd)));
+            } catch (IOException undo) {
+                e.addSuppressed(undo);
+            }
+            throw e;
+        }
+    }
+
+    /**
+     * Opens an existing regular file as it is.
+     *
+     * @throws ImageException InvalidPath, OutsideRoots, NotFound, NotAFile, Symlink; HardLinked when the file has a second
+     *     name when it is looked at (who may write to the directory can give it one later); Failed with EAGAIN while
+     *     another process holds a lease (fcntl(2)) on it
+     */
+    public OpenImage openExisting(Path path, boolean readOnly) throws ImageException {
+        String shown = path.toString();
+        try {
+            Location location = roots.locate(path);
+            try (Fd pinned = location.pin()) {
+                FileStat stat = Posix.stat(pinned);
+                if (!stat.isRegularFile() || !Posix.statfs(pinned).storesFiles()) {
+                    throw new ImageException.NotAFile(shown);
+                }
+                if (stat.links() > 1) {
+                    throw new ImageException.HardLinked(shown);
+                }
+                return open(pinned, location.path(), readOnly);
+            }
+        } catch (IOException e) {
+            throw ImageException.of(shown, e);
+        }
+    }
+
+    /**
+     * Opens an image again, whatever its size is now.
+     *
+     * @throws ImageException NotFound; Replaced when something else stands there; OutsideRoots when its root is none any
+     *     more; Failed
+     */
+    public OpenImage reopen(ImageFile image, boolean readOnly) throws ImageException {
+        String shown = shown(image);
+        try {
+            Location location = roots.locate(image.path());
+            try (Fd pinned = location.pin()) {
+                if (!image.is(Posix.stat(pinned))) {
+                    throw new ImageException.Replaced(shown, null);
+                }
+                return open(pinned, location.path(), readOnly);
+            }
+        } catch (IOException e) {
+            ImageException failure = ImageException.of(shown, e);
+            throw failure instanceof ImageException.Symlink ? new ImageException.Replaced(shown, e) : failure;
+        }
+    }
+
+    /**
+     * Opens what is pinned, once it is known to be harmless. Its link in {@code /proc} leads to the pinned inode itself,
+     * so nobody can put a FIFO or a device in its place between the look and this; walking the path again would allow
+     * that. {@code /proc/self} and no number, because a container may see its host's {@code /proc}.
+     */
+    private static OpenImage open(Fd pinned, Path path, boolean readOnly) throws IOException {
+        // O_NONBLOCK: does not wait until another process gives up its lease on the file. Reading and writing ignore
+        // it.
+        Fd fd = Posix.open(procLink(pinned), (readOnly ? O_RDONLY : O_RDWR) | O_NONBLOCK);
+        try {
+            // Asked of this descriptor: overlayfs gives a file another inode when it is first opened for writing.
+            return new OpenImage(ImageFile.of(path, Posix.stat(fd)), fd);
+        } catch (IOException | RuntimeException | Error e) {
+            try (fd) {
+                throw e;
+            }
+        }
+    }
+
+    /**
+     * Grows or shrinks the file; on failure its size is as it was.
+     *
+     * @param sizeBytes the new size, more than 0; what is cut off is lost
+     * @param allocation FULL reserves the part that is added
+     * @return the image with its new size
+     * @throws ImageException NotFound, Replaced, OutsideRoots, NoSpace, TooLarge, Failed
+     */
+    public ImageFile resize(ImageFile image, long sizeBytes, Allocation allocation) throws ImageException {
+        requirePositive(sizeBytes);
+        String shown = shown(image);
+        try (OpenImage open = reopen(image, false)) {
+            Fd fd = open.fd();
+            long before = open.file().sizeBytes();
+            if (allocation == Allocation.FULL) {
+                requireFree(fd, sizeBytes - before, shown);
+            }
+            try {
+                setLength(fd, before, sizeBytes, allocation, shown);
+            } catch (IOException e) {
+                try {
+                    // ext4 grows the file extent by extent, and stops where the disk is full.
+                    Posix.ftruncate(fd, before);
+                } catch (IOException undo) {
+                    e.addSuppressed(undo);
+                }
+                throw e;
+            }
+            return ImageFile.of(open.file().path(), Posix.stat(fd));
+        } catch (IOException e) {
+            throw ImageException.of(shown, e);
+        }
+    }
+
+    /**
+     * Unlinks the file if it is still that inode. Neither a renamed image nor another file of its name is touched. Linux
+     * cannot unlink by inode: between the look and the unlink, some microseconds apart in one held directory, a process
+     * that may write to that directory could put another file in its place, and that one would be lost.
+     *
+     * @throws ImageException OutsideRoots when its root is none any more; Failed
+     */
+    public Deletion delete(ImageFile image) throws ImageException {
+        try {
+            Location location = roots.locate(image.path());
+            try (Fd parent = location.holdParent()) {
+                return unlinkIfSame(parent, location.name(), image) ? Deletion.DELETED : Deletion.REPLACED;
+            }
+        } catch (IOException e) {
+            return whyMissing(image, e) == Presence.GONE ? Deletion.ALREADY_GONE : Deletion.REPLACED;
+        }
+    }
+
+    private static boolean unlinkIfSame(Fd parent, String name, ImageFile image) throws IOException {
+        if (!image.is(Posix.lstatAt(parent, name))) {
+            return false;
+        }
+        Posix.unlinkAt(parent, name);
+        return true;
+    }
+
+    /** What the image occupies on its disk, holes not counted; 0 when it is gone or replaced. */
+    public long allocatedBytes(ImageFile image) throws ImageException {
+        return look(image).allocatedBytes();
+    }
+
+    /** Whether the image is still at its path. */
+    public Presence presence(ImageFile image) throws ImageException {
+        return look(image).presence();
+    }
+
+    private record Sight(Presence presence, long allocatedBytes) {}
+
+    private Sight look(ImageFile image) throws ImageException {
+        try (Fd pinned = roots.locate(image.path()).pin()) {
+            FileStat stat = Posix.stat(pinned);
+            return image.is(stat)
+                    ? new Sight(Presence.PRESENT, stat.allocatedBytes())
+                    : new Sight(Presence.REPLACED, 0);
+        } catch (IOException e) {
+            return new Sight(whyMissing(image, e), 0);
+        }
+    }
+
+    /** What a failed walk to an image says of it: gone, or shadowed by a symbolic link; anything else is thrown. */
+    private static Presence whyMissing(ImageFile image, IOException failure) throws ImageException {
+        return switch (ImageException.of(shown(image), failure)) {
+            case ImageException.NotFound gone -> Presence.GONE;
+            case ImageException.Symlink shadowed -> Presence.REPLACED;
+            case ImageException other -> throw other;
+        };
+    }
+
+    /** The room on the filesystem of the images directory. */
+    public Space space() throws IOException {
+        FilesystemStat filesystem = Posix.statfs(images.root());
+        return new Space(filesystem.totalBytes(), filesystem.availableBytes());
+    }
+
+    /** Whether an image could be made in the images directory: it still exists, and its filesystem is not read-only. */
+    public boolean isWritable() throws IOException {
+        return Posix.stat(images.root()).links() > 0 && Files.isWritable(procLink(images.root()));
+    }
+
+    /** The files in the images directory that are named as this store names them, {@code {id}.img}; for recovery. */
+    public List<ImageFile> ownNamed() throws IOException {
+        List<ImageFile> found = new ArrayList<>();
+        try (DirectoryStream<Path> entries = Files.newDirectoryStream(procLink(images.root()))) {
+            for (Path entry : entries) {
+                String name = entry.getFileName().toString();
+                if (OWN_NAME.matcher(name).matches()) {
+                    statOwn(name).ifPresent(found::add);
+                }
+            }
+        } catch (DirectoryIteratorException e) {
+            throw e.getCause();
+        }
+        return found;
+    }
+
+    private Optional<ImageFile> statOwn(String name) throws IOException {
+        try {
+            return Optional.of(Posix.lstatAt(images.root(), name))
+                    .filter(FileStat::isRegularFile)
+                    .map(stat -> ImageFile.of(images.resolve(name).path(), stat));
+        } catch (PosixException e) {
+            if (e.errno() == Errno.ENOENT) {
+                // Deleted since the directory was read.
+                return Optional.empty();
+            }
+            throw e;
+        }
+    }
+
+    /** Lets go of the roots. Images that are open stay open. */
+    @Override
+    public void close() throws IOException {
+        roots.close();
+    }
+
+    /**
+     * Asked before fallocate(2), which would fill the disk to the last block, for everybody, before it fails. What ext4
+     * keeps for root stays untouched. An unlimited tmpfs does not say what it has.
+     */
+    private static void requireFree(Fd onFilesystem, long bytes, String shown) throws IOException {
+        FilesystemStat filesystem = Posix.statfs(onFilesystem);
+        if (filesystem.totalBytes() != 0 && bytes > filesystem.availableBytes()) {
+            throw new ImageException.NoSpace(shown, null);
+        }
+    }
+
+    private static void setLength(Fd fd, long before, long after, Allocation allocation, String shown)
+            throws IOException {
+        if (allocation == Allocation.FULL && after > before) {
+            reserve(fd, before, after - before);
+            return;
+        }
+        try {
+            Posix.ftruncate(fd, after);
+        } catch (PosixException e) {
+            // ftruncate(2) allows filesystems this for a length beyond their largest file; most answer EFBIG.
+            throw e.errno() == Errno.EINVAL ? new ImageException.TooLarge(shown, e) : e;
+        }
+    }
+
+    private static void reserve(Fd fd, long offset, long length) throws IOException {
+        while (true) {
+            try {
+                Posix.fallocate(fd, offset, length);
+                return;
+            } catch (PosixException e) {
+                // tmpfs gives up for any signal, a profiler's too, and takes back what it had reserved.
+                if (e.errno() != Errno.EINTR) {
+                    throw e;
+                }
+            }
+        }
+    }
+
+    private static Path procLink(Fd fd) {
+        return Path.of("/proc/self/fd", Integer.toString(fd.number()));
+    }
+
+    /** The bare name: these images are known by identity, and the client may never have given their path. */
+    private static String shown(ImageFile image) {
+        return String.valueOf(image.path().getFileName());
+    }
+
+    private static void requirePositive(long sizeBytes) {
+        if (sizeBytes <= 0) {
+            throw new IllegalArgumentException("sizeBytes must be more than 0: " + sizeBytes);
+        }
+    }
+}

@@ -1,0 +1,44 @@
+package dev.looplease.image;
+
+import dev.looplease.posix.Fd;
+import dev.looplease.posix.Posix;
+import java.io.IOException;
+import java.nio.file.Path;
+
+/**
+ * Where a path leads beneath a root, before anybody has looked whether something is there.
+ *
+ * @param root the held directory that the walk starts from
+ * @param rootPath that directory's own path
+ * @param relative the way from there; empty for the root itself
+ */
+record Location(Fd root, Path rootPath, Path relative) {
+
+    Path path() {
+        return rootPath.resolve(relative);
+    }
+
+    String name() {
+        return relative.getFileName().toString();
+    }
+
+    Location resolve(String name) {
+        return new Location(root, rootPath, relative.resolve(name));
+    }
+
+    /** Pins what stands here without opening it: no effect on a device, no waiting for a FIFO's other end. */
+    Fd pin() throws IOException {
+        return openat(relative, Posix.O_PATH);
+    }
+
+    /** Holds the directory that this place is in, so that it stays the same one while it is worked in. */
+    Fd holdParent() throws IOException {
+        Path parent = relative.getParent();
+        return openat(parent == null ? Path.of("") : parent, Posix.O_PATH | Posix.O_DIRECTORY);
+    }
+
+    private Fd openat(Path way, int flags) throws IOException {
+        String text = way.toString();
+        return Posix.openBeneath(root, text.isEmpty() ? "." : text, flags, 0);
+    }
+}

@@ -1,0 +1,104 @@
+package dev.looplease.image;
+
+import static java.nio.charset.StandardCharsets.UTF_8;
+
+import dev.looplease.posix.Fd;
+import dev.looplease.posix.Posix;
+import java.io.Closeable;
+import java.io.IOException;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * The directories that may hold images. Each is held open from the start: what is a root is decided once, and neither a
+ * rename nor a symbolic link that comes later moves it.
+ */
+final class Roots implements Closeable {
+
+    private static final Logger log = LoggerFactory.getLogger(Roots.class);
+
+    /** PATH_MAX of {@code <linux/limits.h>} is 4096 with the closing NUL. */
+    private static final int MAX_PATH_BYTES = 4095;
+
+    private static final int MAX_NAME_BYTES = 255;
+
+    private final List<Root> roots = new ArrayList<>();
+
+    /** A root, its real path, and that path as the operator spelled it: perhaps over symbolic links. */
+    private record Root(Fd directory, Path real, Path spelled) {}
+
+    Roots(List<Path> directories) throws IOException {
+        try {
+            for (Path directory : directories) {
+                Path real = directory.toRealPath();
+                if (real.getNameCount() == 0) {
+                    log.warn("The whole filesystem is allowed for images: clients can lend out any file of this host");
+                }
+                roots.add(
+                        new Root(Posix.open(real, Posix.O_PATH | Posix.O_DIRECTORY), real, directory.toAbsolutePath()));
+            }
+        } catch (IOException | RuntimeException e) {
+            try (this) {
+                throw e;
+            }
+        }
+    }
+
+    /** The first of the roots itself. */
+    Location first() {
+        Root first = roots.getFirst();
+        return new Location(first.directory(), first.real(), Path.of(""));
+    }
+
+    /** The place that a client's path means, in the innermost root around it. */
+    Location locate(Path path) throws ImageException {
+        check(path);
+        Path innermost = Path.of("");
+        Root root = null;
+        for (Root candidate : roots) {
+            for (Path start : List.of(candidate.real(), candidate.spelled())) {
+                // Path compares by components: /data-old does not start with /data.
+                if (path.startsWith(start) && (root == null || start.getNameCount() > innermost.getNameCount())) {
+                    innermost = start;
+                    root = candidate;
+                }
+            }
+        }
+        if (root == null) {
+            throw new ImageException.OutsideRoots(path.toString(), null);
+        }
+        return new Location(root.directory(), root.real(), innermost.relativize(path));
+    }
+
+    private static void check(Path path) throws ImageException {
+        String text = path.toString();
+        if (!path.isAbsolute()) {
+            throw new ImageException.InvalidPath("be absolute");
+        }
+        if (text.chars().anyMatch(Character::isISOControl)) {
+            throw new ImageException.InvalidPath("not contain control characters");
+        }
+        if (text.getBytes(UTF_8).length > MAX_PATH_BYTES) {
+            throw new ImageException.InvalidPath("have at most " + MAX_PATH_BYTES + " bytes");
+        }
+        for (Path component : path) {
+            String name = component.toString();
+            if (name.equals(".") || name.equals("..")) {
+                throw new ImageException.InvalidPath("not contain . or .. as a component");
+            }
+            if (name.getBytes(UTF_8).length > MAX_NAME_BYTES) {
+                throw new ImageException.InvalidPath("have at most " + MAX_NAME_BYTES + " bytes in each component");
+            }
+        }
+    }
+
+    @Override
+    public void close() throws IOException {
+        for (Root root : roots) {
+            root.directory().close();
+        }
+    }
+}
