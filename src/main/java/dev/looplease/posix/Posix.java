@@ -1,10 +1,12 @@
 package dev.looplease.posix;
 
 import static java.lang.foreign.ValueLayout.ADDRESS;
+import static java.lang.foreign.ValueLayout.JAVA_BYTE;
 import static java.lang.foreign.ValueLayout.JAVA_INT;
 import static java.lang.foreign.ValueLayout.JAVA_LONG;
 import static java.lang.foreign.ValueLayout.JAVA_SHORT;
 
+import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.FunctionDescriptor;
@@ -37,11 +39,22 @@ public final class Posix {
     public static final int O_NOFOLLOW = isAarch64() ? 0x8000 : 0x20000;
     private static final int O_CLOEXEC = 0x80000;
 
+    /** {@code mount.h}: lets the mount go at once for new users, and for good when the last one inside has left. */
+    public static final int MNT_DETACH = 2;
+    /** {@code mount.h}: a symbolic link at the path's end is not followed. */
+    public static final int UMOUNT_NOFOLLOW = 8;
+
     private static final int AT_FDCWD = -100;
     private static final int AT_SYMLINK_NOFOLLOW = 0x100;
+    private static final int AT_NO_AUTOMOUNT = 0x800;
     private static final int AT_EMPTY_PATH = 0x1000;
+    private static final int AT_STATX_DONT_SYNC = 0x4000;
     private static final int STATX_BASIC_STATS = 0x7ff;
     private static final int STATX_BTIME = 0x800;
+    private static final int STATX_MNT_ID = 0x1000;
+    private static final int CLONE_FS = 0x200;
+    private static final int CLONE_NEWNS = 0x20000;
+    private static final int PATH_MAX = 4096;
     private static final int S_IFBLK = 0x6000;
     private static final int CLOCK_BOOTTIME = 7;
     /** openat2(2), kernel 5.6; the generic number, the same on x86-64 and aarch64. */
@@ -80,6 +93,15 @@ public final class Posix {
             call("ioctl", FunctionDescriptor.of(JAVA_INT, JAVA_INT, JAVA_LONG, ADDRESS), 2);
     private static final MethodHandle CLOCK_GETTIME =
             call("clock_gettime", FunctionDescriptor.of(JAVA_INT, JAVA_INT, ADDRESS));
+    private static final MethodHandle READ =
+            call("read", FunctionDescriptor.of(JAVA_LONG, JAVA_INT, ADDRESS, JAVA_LONG));
+    private static final MethodHandle READLINK =
+            call("readlink", FunctionDescriptor.of(JAVA_LONG, ADDRESS, ADDRESS, JAVA_LONG));
+    private static final MethodHandle CHDIR = call("chdir", FunctionDescriptor.of(JAVA_INT, ADDRESS));
+    private static final MethodHandle UMOUNT2 = call("umount2", FunctionDescriptor.of(JAVA_INT, ADDRESS, JAVA_INT));
+    private static final MethodHandle SWAPOFF = call("swapoff", FunctionDescriptor.of(JAVA_INT, ADDRESS));
+    private static final MethodHandle UNSHARE = call("unshare", FunctionDescriptor.of(JAVA_INT, JAVA_INT));
+    private static final MethodHandle SETNS = call("setns", FunctionDescriptor.of(JAVA_INT, JAVA_INT, JAVA_INT));
 
     private Posix() {}
 
@@ -164,6 +186,14 @@ public final class Posix {
         return statx(AT_FDCWD, path.toString(), 0);
     }
 
+    /**
+     * The same from what the kernel has at hand: no automount is triggered and no server asked, so that the sizes and
+     * times of a network filesystem may be old ones. NFS still asks its server where a magic link leads to it.
+     */
+    public static FileStat peek(Path path) throws IOException {
+        return statx(AT_FDCWD, path.toString(), AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT);
+    }
+
     /** What stands at {@code name} in an open directory, a symbolic link not followed. */
     public static FileStat lstatAt(Fd directory, String name) throws IOException {
         return statx(directory.number(), name, AT_SYMLINK_NOFOLLOW);
@@ -215,6 +245,128 @@ public final class Posix {
         try (Arena arena = Arena.ofConfined()) {
             MemorySegment state = arena.allocate(CALL_STATE);
             check("fchmod", (int) FCHMOD.invokeExact(state, fd.number(), mode), state);
+        } catch (Throwable e) {
+            throw rethrow(e);
+        }
+    }
+
+    /**
+     * The mount that {@code path} leads to, by the number that begins its line in {@code /proc/PID/mountinfo}: the topmost
+     * where several are stacked. A symbolic link at the end is not followed. Since Linux 5.8.
+     *
+     * @param path as the kernel has it, in any encoding, without a NUL
+     */
+    public static long mountId(byte[] path) throws IOException {
+        try (Arena arena = Arena.ofConfined()) {
+            MemorySegment state = arena.allocate(CALL_STATE);
+            MemorySegment buffer = arena.allocate(256, 8);
+            int flags = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC;
+            int result = (int) STATX.invokeExact(state, AT_FDCWD, text(arena, path), flags, STATX_MNT_ID, buffer);
+            check("stat", result, state);
+            if ((buffer.get(JAVA_INT, 0) & STATX_MNT_ID) == 0) {
+                throw new PosixException("stat for a mount's id", Errno.ENOSYS);
+            }
+            return buffer.get(JAVA_LONG, 144);
+        } catch (Throwable e) {
+            throw rethrow(e);
+        }
+    }
+
+    /** What a symbolic link says, as the kernel has it, in any encoding. EINVAL where there is no link. */
+    public static byte[] readlink(Path path) throws IOException {
+        try (Arena arena = Arena.ofConfined()) {
+            MemorySegment state = arena.allocate(CALL_STATE);
+            MemorySegment buffer = arena.allocate(PATH_MAX);
+            MemorySegment name = arena.allocateFrom(path.toString());
+            long length = (long) READLINK.invokeExact(state, name, buffer, buffer.byteSize());
+            if (length < 0) {
+                throw failure("readlink " + path, state);
+            }
+            return buffer.asSlice(0, length).toArray(JAVA_BYTE);
+        } catch (Throwable e) {
+            throw rethrow(e);
+        }
+    }
+
+    /** Everything from the descriptor's position to its end. The files of {@code /proc} do not say how long they are. */
+    public static byte[] readAll(Fd fd) throws IOException {
+        try (Arena arena = Arena.ofConfined()) {
+            MemorySegment state = arena.allocate(CALL_STATE);
+            MemorySegment buffer = arena.allocate(1 << 16);
+            ByteArrayOutputStream all = new ByteArrayOutputStream();
+            while (true) {
+                long length = (long) READ.invokeExact(state, fd.number(), buffer, buffer.byteSize());
+                if (length == 0) {
+                    return all.toByteArray();
+                }
+                if (length > 0) {
+                    all.writeBytes(buffer.asSlice(0, length).toArray(JAVA_BYTE));
+                } else if (errno(state) != Errno.EINTR) {
+                    throw failure("read", state);
+                }
+            }
+        } catch (Throwable e) {
+            throw rethrow(e);
+        }
+    }
+
+    /**
+     * Ends the mount at {@code path}.
+     *
+     * @param path as the kernel has it, in any encoding, without a NUL
+     * @param flags {@link #MNT_DETACH}, {@link #UMOUNT_NOFOLLOW}
+     */
+    public static void umount(byte[] path, int flags) throws IOException {
+        try (Arena arena = Arena.ofConfined()) {
+            MemorySegment state = arena.allocate(CALL_STATE);
+            check("umount", (int) UMOUNT2.invokeExact(state, text(arena, path), flags), state);
+        } catch (Throwable e) {
+            throw rethrow(e);
+        }
+    }
+
+    /** Stops swapping to a file or device, and returns when all that lay there is back in memory. */
+    public static void swapoff(byte[] path) throws IOException {
+        try (Arena arena = Arena.ofConfined()) {
+            MemorySegment state = arena.allocate(CALL_STATE);
+            check("swapoff", (int) SWAPOFF.invokeExact(state, text(arena, path)), state);
+        } catch (Throwable e) {
+            throw rethrow(e);
+        }
+    }
+
+    /**
+     * Gives the calling thread a root and a working directory of its own: {@link #chdir} and {@link #enterMountNamespace}
+     * then concern it alone. For a platform thread that ends afterwards; threads that it starts inherit what it has.
+     */
+    public static void unshareDirectories() throws IOException {
+        try (Arena arena = Arena.ofConfined()) {
+            MemorySegment state = arena.allocate(CALL_STATE);
+            check("unshare", (int) UNSHARE.invokeExact(state, CLONE_FS), state);
+        } catch (Throwable e) {
+            throw rethrow(e);
+        }
+    }
+
+    /**
+     * Moves the calling thread to the root of another mount namespace; setns(2).
+     *
+     * @param namespace an open {@code /proc/PID/ns/mnt}
+     */
+    public static void enterMountNamespace(Fd namespace) throws IOException {
+        try (Arena arena = Arena.ofConfined()) {
+            MemorySegment state = arena.allocate(CALL_STATE);
+            check("setns", (int) SETNS.invokeExact(state, namespace.number(), CLONE_NEWNS), state);
+        } catch (Throwable e) {
+            throw rethrow(e);
+        }
+    }
+
+    /** Changes the working directory: of all threads but those that called {@link #unshareDirectories}. */
+    public static void chdir(byte[] path) throws IOException {
+        try (Arena arena = Arena.ofConfined()) {
+            MemorySegment state = arena.allocate(CALL_STATE);
+            check("chdir", (int) CHDIR.invokeExact(state, text(arena, path)), state);
         } catch (Throwable e) {
             throw rethrow(e);
         }
@@ -320,6 +472,13 @@ public final class Posix {
 
     private static MethodHandle call(String name, FunctionDescriptor type) {
         return LINKER.downcallHandle(LINKER.defaultLookup().findOrThrow(name), type, ERRNO);
+    }
+
+    /** A C string of these bytes: paths have no encoding. */
+    private static MemorySegment text(Arena arena, byte[] bytes) {
+        MemorySegment text = arena.allocate(bytes.length + 1L);
+        MemorySegment.copy(bytes, 0, text, JAVA_BYTE, 0, bytes.length);
+        return text;
     }
 
     private static int check(String call, int result, MemorySegment state) throws PosixException {
