@@ -1,0 +1,36 @@
+package dev.looplease.usage;
+
+import java.util.List;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * A mount namespace as one of its processes sees it.
+ *
+ * @param key what {@code /proc/PID/ns/mnt} says
+ * @param pid that process
+ * @param own whether it is the agent's own
+ * @param whole whether that process's root is the namespace's, so that no mount is hidden from it
+ * @param mounts what it sees
+ */
+record MountNamespace(String key, long pid, boolean own, boolean whole, List<Mount> mounts) {
+
+    /**
+     * The mount that a path lies on; the upper of two at one point.
+     *
+     * @param rawPath as the kernel prints it for this namespace, each byte a char, as in {@link Mount#rawPoint}
+     */
+    @Nullable
+    Mount holding(String rawPath) {
+        Mount best = null;
+        for (Mount mount : mounts) {
+            String point = mount.rawPoint();
+            boolean below = point.equals("/")
+                    || (rawPath.startsWith(point)
+                            && (rawPath.length() == point.length() || rawPath.charAt(point.length()) == '/'));
+            if (below && (best == null || point.length() >= best.rawPoint().length())) {
+                best = mount;
+            }
+        }
+        return best;
+    }
+}
