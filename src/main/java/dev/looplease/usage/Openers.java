@@ -126,8 +126,10 @@ final class Openers {
             }
             FileStat file = Posix.peek(link);
             // The agent has the node open while it looks, to hold the device.
-            boolean node = file.isBlockDevice() && device.contains(file.represents());
-            return (node && !own) || device.contains(file.device()) ? HostTree.utf8(text) : null;
+            boolean node = !own && file.isBlockDevice() && device.contains(file.represents());
+            // A btrfs gives each subvolume a number of its own, which no mountinfo shows: its mount must tell.
+            boolean btrfs = file.device().major() == 0 && mount != null && device.carries(tree, mount);
+            return node || btrfs || device.contains(file.device()) ? HostTree.utf8(text) : null;
         } catch (PosixException e) {
             if (HostTree.gone(e)) {
                 return null;

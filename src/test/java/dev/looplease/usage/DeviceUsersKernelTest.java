@@ -3,6 +3,7 @@ package dev.looplease.usage;
 import static java.nio.charset.StandardCharsets.UTF_8;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.awaitility.Awaitility.await;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import dev.looplease.KernelTest;
 import dev.looplease.posix.DeviceNumber;
@@ -21,6 +22,7 @@ import java.util.Deque;
 import java.util.List;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.Executors;
+import java.util.stream.Stream;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -68,9 +70,13 @@ class DeviceUsersKernelTest {
     }
 
     private Path image(String name) throws IOException {
+        return image(name, 16 << 20);
+    }
+
+    private Path image(String name, long sizeBytes) throws IOException {
         Path image = directory.resolve(name);
         try (RandomAccessFile file = new RandomAccessFile(image.toFile(), "rw")) {
-            file.setLength(16 << 20);
+            file.setLength(sizeBytes);
         }
         return image;
     }
@@ -395,5 +401,30 @@ class DeviceUsersKernelTest {
         assertThat(Path.of("/sys/block", device.name(), device.name() + "p1")).doesNotExist();
         assertFree();
         users.dropPartitions(device);
+    }
+
+    /** btrfs shows an anonymous number, and names only one of its devices as the source. */
+    @Test
+    void unmountsABtrfsOnTwoDevices() throws Exception {
+        assumeTrue(isInstalled("mkfs.btrfs"), "needs mkfs.btrfs");
+        BlockTarget first = attach(image("first", 128 << 20));
+        BlockTarget second = attach(image("second", 128 << 20));
+        run("mkfs.btrfs", "--quiet", "/dev/" + first.name(), "/dev/" + second.name());
+        Path point = mount(mountPoint("point"), "-o", "device=/dev/" + second.name(), "/dev/" + first.name());
+        Process inside = start(point, "sleep", "600");
+
+        DeviceUser process = new DeviceUser(Kind.PROCESS, point + " (cwd)", inside.pid(), "sleep");
+        assertThat(users.find(first, List.of())).containsExactly(mountAt(point), process);
+        assertThat(users.find(second, List.of())).containsExactly(mountAt(point), process);
+
+        assertThat(users.free(second)).extracting(Leftover::what).containsExactly("mount that /proc does not show");
+        inside.destroyForcibly().waitFor();
+        await().untilAsserted(() -> assertThat(users.free(second)).isEmpty());
+        assertThat(users.find(first, List.of())).isEmpty();
+    }
+
+    private static boolean isInstalled(String program) {
+        return Stream.of(System.getenv("PATH").split(":"))
+                .anyMatch(directory -> Files.isExecutable(Path.of(directory, program)));
     }
 }

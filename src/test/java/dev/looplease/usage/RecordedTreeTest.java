@@ -11,6 +11,8 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -35,6 +37,16 @@ class RecordedTreeTest {
         Files.createDirectories(root.resolve("dev"));
         users = new DeviceUsers(
                 new HostTree(root.resolve("proc"), root.resolve("sys"), root.resolve("dev")), this::play);
+    }
+
+    /** JUnit warns of links that lead out of a temporary directory. */
+    @AfterEach
+    void removeLinks() throws IOException {
+        try (Stream<Path> paths = Files.walk(root)) {
+            for (Path link : paths.filter(Files::isSymbolicLink).toList()) {
+                Files.delete(link);
+            }
+        }
     }
 
     private void process(long pid, String comm, String namespace, String rootLink, String... mountinfo)
