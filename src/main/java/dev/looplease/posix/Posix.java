@@ -56,6 +56,9 @@ public final class Posix {
     private static final int CLONE_NEWNS = 0x20000;
     private static final int PATH_MAX = 4096;
     private static final int S_IFBLK = 0x6000;
+    private static final int FALLOC_FL_KEEP_SIZE = 0x01;
+    private static final int LOCK_EX = 2;
+    private static final int LOCK_NB = 4;
     private static final int CLOCK_BOOTTIME = 7;
     /** openat2(2), kernel 5.6; the generic number, the same on x86-64 and aarch64. */
     private static final long SYS_OPENAT2 = 437;
@@ -83,6 +86,9 @@ public final class Posix {
     private static final MethodHandle FALLOCATE =
             call("fallocate", FunctionDescriptor.of(JAVA_INT, JAVA_INT, JAVA_INT, JAVA_LONG, JAVA_LONG));
     private static final MethodHandle FSYNC = call("fsync", FunctionDescriptor.of(JAVA_INT, JAVA_INT));
+    private static final MethodHandle PWRITE =
+            call("pwrite", FunctionDescriptor.of(JAVA_LONG, JAVA_INT, ADDRESS, JAVA_LONG, JAVA_LONG));
+    private static final MethodHandle FLOCK = call("flock", FunctionDescriptor.of(JAVA_INT, JAVA_INT, JAVA_INT));
     private static final MethodHandle UNLINKAT =
             call("unlinkat", FunctionDescriptor.of(JAVA_INT, JAVA_INT, ADDRESS, JAVA_INT));
     private static final MethodHandle MKNOD =
@@ -387,6 +393,62 @@ public final class Posix {
         try (Arena arena = Arena.ofConfined()) {
             MemorySegment state = arena.allocate(CALL_STATE);
             check("fallocate", (int) FALLOCATE.invokeExact(state, fd.number(), 0, offset, length), state);
+        } catch (Throwable e) {
+            throw rethrow(e);
+        }
+    }
+
+    /**
+     * Reserves disk space for a range and leaves the file's length alone, though the range lie beyond it. ENOSPC where
+     * there is none, EOPNOTSUPP where the filesystem cannot.
+     */
+    public static void reserve(Fd fd, long offset, long length) throws IOException {
+        try (Arena arena = Arena.ofConfined()) {
+            MemorySegment state = arena.allocate(CALL_STATE);
+            check(
+                    "fallocate",
+                    (int) FALLOCATE.invokeExact(state, fd.number(), FALLOC_FL_KEEP_SIZE, offset, length),
+                    state);
+        } catch (Throwable e) {
+            throw rethrow(e);
+        }
+    }
+
+    /**
+     * Writes native memory at an offset of the file. Unlike a FileChannel it keeps the errno, and an interrupt of the
+     * calling thread does not close the file for everybody.
+     *
+     * @return how many bytes were written: fewer than were given when the disk filled up on the way
+     */
+    public static long pwrite(Fd fd, MemorySegment bytes, long offset) throws IOException {
+        try (Arena arena = Arena.ofConfined()) {
+            MemorySegment state = arena.allocate(CALL_STATE);
+            long written = (long) PWRITE.invokeExact(state, fd.number(), bytes, bytes.byteSize(), offset);
+            if (written < 0) {
+                throw failure("write", state);
+            }
+            return written;
+        } catch (Throwable e) {
+            throw rethrow(e);
+        }
+    }
+
+    /**
+     * Locks the open file exclusively, without waiting; flock(2). The lock ends when the descriptor is closed or the
+     * process dies. It belongs to this open file alone: a fcntl lock, which the JDK's FileLock is, would be lost as soon
+     * as anybody in the process opened the same file and closed it again.
+     *
+     * @return false when another open file holds the lock, in this process or another
+     */
+    public static boolean tryLock(Fd fd) throws IOException {
+        try (Arena arena = Arena.ofConfined()) {
+            MemorySegment state = arena.allocate(CALL_STATE);
+            int result = (int) FLOCK.invokeExact(state, fd.number(), LOCK_EX | LOCK_NB);
+            if (result < 0 && errno(state) == Errno.EAGAIN) {
+                return false;
+            }
+            check("flock", result, state);
+            return true;
         } catch (Throwable e) {
             throw rethrow(e);
         }
