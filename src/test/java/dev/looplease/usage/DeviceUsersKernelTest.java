@@ -106,9 +106,9 @@ class DeviceUsersKernelTest {
     private static void run(String... command) throws Exception {
         Process process = new ProcessBuilder(command).redirectErrorStream(true).start();
         String output = new String(process.getInputStream().readAllBytes(), UTF_8);
-        assertThat(process.waitFor())
-                .as("%s: %s", String.join(" ", command), output)
-                .isZero();
+        if (process.waitFor() != 0) {
+            throw new IOException(String.join(" ", command) + ": " + output);
+        }
     }
 
     private String node() {
