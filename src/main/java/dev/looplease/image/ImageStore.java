@@ -38,7 +38,7 @@ import org.jspecify.annotations.Nullable;
 public final class ImageStore implements Closeable {
 
     private static final Pattern ID = Pattern.compile("[a-z0-9]{12,32}");
-    private static final Pattern OWN_NAME = Pattern.compile(ID + "\\.img");
+    private static final Pattern OWN_NAME = Pattern.compile(ID.pattern() + "\\.img");
     private static final int OWNER_ONLY = 0600;
 
     private final Roots roots;
@@ -173,8 +173,7 @@ public final class ImageStore implements Closeable {
      * that. {@code /proc/self} and no number, because a container may see its host's {@code /proc}.
      */
     private static OpenImage open(Fd pinned, Path path, boolean readOnly) throws IOException {
-        // O_NONBLOCK: does not wait until another process gives up its lease on the file. Reading and writing ignore
-        // it.
+        // O_NONBLOCK: does not wait for another process to give up its lease on the file. I/O ignores it.
         Fd fd = Posix.open(procLink(pinned), (readOnly ? O_RDONLY : O_RDWR) | O_NONBLOCK);
         try {
             // Asked of this descriptor: overlayfs gives a file another inode when it is first opened for writing.
@@ -187,7 +186,8 @@ public final class ImageStore implements Closeable {
     }
 
     /**
-     * Grows or shrinks the file; on failure its size is as it was.
+     * Grows or shrinks the file; on failure its size is as it was. One image is resized by one thread at a time: the undo
+     * of one would cut off what another has added.
      *
      * @param sizeBytes the new size, more than 0; what is cut off is lost
      * @param allocation FULL reserves the part that is added

@@ -173,7 +173,6 @@ class ImageStoreTest {
         assertRefused(ImageException.Symlink.class, () -> create(directory));
         assertRefused(ImageException.Exists.class, () -> create(null));
 
-        assertThat(outside).isDirectoryContaining(target::equals);
         assertThat(outside.toFile().list()).containsExactly("target");
         assertThat(target).hasContent("target");
     }
@@ -342,12 +341,14 @@ class ImageStoreTest {
     @Timeout(10) // opening a FIFO for reading waits for a writer
     void opensNothingButRegularFiles() throws Exception {
         Shell.run("mkfifo", root.resolve("fifo").toString());
-        Shell.run("mknod", root.resolve("null").toString(), "c", "1", "3");
         Files.createDirectory(root.resolve("directory"));
 
-        for (String name : List.of("fifo", "null", "directory", "")) {
+        for (String name : List.of("fifo", "directory", "")) {
             assertRefused(ImageException.NotAFile.class, () -> store.openExisting(root.resolve(name), true));
             assertRefused(ImageException.NotAFile.class, () -> store.openExisting(root.resolve(name), false));
+        }
+        try (ImageStore devices = new ImageStore(images, List.of(Path.of("/dev")))) {
+            assertRefused(ImageException.NotAFile.class, () -> devices.openExisting(Path.of("/dev/null"), true));
         }
         assertRefused(ImageException.NotFound.class, () -> store.openExisting(root.resolve("missing"), true));
     }
