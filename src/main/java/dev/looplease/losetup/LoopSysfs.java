@@ -1,0 +1,199 @@
+package dev.looplease.losetup;
+
+import dev.looplease.posix.DeviceNumber;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.DirectoryStream;
+import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Comparator;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.SortedMap;
+import java.util.SortedSet;
+import java.util.TreeMap;
+import java.util.TreeSet;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
+
+/**
+ * What sysfs tells of loop devices, opening none of them. The directory {@code loopN/loop} exists while something is
+ * bound ({@code loop_sysfs_init} in {@code drivers/block/loop.c}). Anything may vanish between two looks; that is an
+ * empty answer, not an error.
+ */
+final class LoopSysfs {
+
+    private static final Pattern NAME = Pattern.compile("loop(\\d{1,7})(?:p(\\d{1,9}))?");
+    private static final int SECTOR = 512;
+
+    private final Path block;
+    private final Path everyBlock;
+
+    /** @param sys where sysfs is mounted */
+    LoopSysfs(Path sys) {
+        block = sys.resolve("block");
+        everyBlock = sys.resolve("class/block");
+    }
+
+    /** All loop devices, bound or not, and the numbers of their partitions. */
+    record Inventory(SortedSet<Integer> devices, Map<Integer, List<Integer>> partitions) {}
+
+    /** What losetup does not tell, or only a new one. */
+    record Attributes(
+            DeviceNumber node, long sizeBytes, int sectorSize, boolean directIo, long diskSeq, String backingText) {}
+
+    /** Both come from one directory: a look into each device's own costs more than all the rest. */
+    Inventory inventory() throws IOException {
+        SortedSet<Integer> devices = new TreeSet<>();
+        Map<Integer, List<Integer>> partitions = new HashMap<>();
+        try (DirectoryStream<Path> names = Files.newDirectoryStream(everyBlock, "loop*")) {
+            for (Path name : names) {
+                Matcher match = NAME.matcher(name.getFileName().toString());
+                if (match.matches()) {
+                    int number = Integer.parseInt(match.group(1));
+                    if (match.group(2) == null) {
+                        devices.add(number);
+                    } else {
+                        partitions
+                                .computeIfAbsent(number, n -> new ArrayList<>())
+                                .add(Integer.parseInt(match.group(2)));
+                    }
+                }
+            }
+        }
+        return new Inventory(devices, partitions);
+    }
+
+    /** The bound ones' numbers and their generations. */
+    SortedMap<Integer, Long> boundDiskSeqs() throws IOException {
+        SortedMap<Integer, Long> bound = new TreeMap<>();
+        for (int number : inventory().devices()) {
+            if (isBound(number)) {
+                bound.put(number, diskSeq(number));
+            }
+        }
+        return bound;
+    }
+
+    boolean exists(int number) {
+        return Files.exists(directory(number));
+    }
+
+    boolean isBound(int number) {
+        return Files.exists(directory(number).resolve("loop"));
+    }
+
+    boolean isBound(LoopIdentity identity) {
+        int number = identity.number();
+        try {
+            if (!isBound(number) || diskSeq(number) != identity.diskSeq()) {
+                return false;
+            }
+            if (identity.diskSeq() != 0) {
+                return true;
+            }
+            // Before 5.15 only the image can tell. Where its name is gone nobody can: then it may be that attachment.
+            Optional<String> image = backingText(number);
+            return image.isPresent()
+                    && (!Files.exists(Path.of(image.get()))
+                            || BackingFile.leadsTo(image.get(), identity.backingDevice(), identity.backingInode()));
+        } catch (IOException e) {
+            throw new UncheckedIOException("sysfs cannot be read", e);
+        }
+    }
+
+    boolean isAutoclear(int number) throws IOException {
+        return attribute(number, "loop/autoclear").filter("1"::equals).isPresent();
+    }
+
+    /** 0 where there is none, be it the device or, before 5.15, the number. */
+    long diskSeq(int number) throws IOException {
+        return attribute(number, "diskseq").map(Long::parseLong).orElse(0L);
+    }
+
+    /** The image's name as the kernel prints it; empty where nothing is bound. */
+    Optional<String> backingText(int number) throws IOException {
+        return attribute(number, "loop/backing_file");
+    }
+
+    /** The number of the device's node. */
+    Optional<DeviceNumber> node(int number) throws IOException {
+        return attribute(number, "dev").map(DeviceNumber::parse);
+    }
+
+    /** Empty where nothing is bound. */
+    Optional<Attributes> attributes(int number) throws IOException {
+        Optional<DeviceNumber> node = node(number);
+        Optional<String> size = attribute(number, "size");
+        Optional<String> sectorSize = attribute(number, "queue/logical_block_size");
+        Optional<String> backing = backingText(number);
+        if (node.isEmpty() || size.isEmpty() || sectorSize.isEmpty() || backing.isEmpty()) {
+            return Optional.empty();
+        }
+        return Optional.of(new Attributes(
+                node.get(),
+                Long.parseLong(size.get()) * SECTOR,
+                Integer.parseInt(sectorSize.get()),
+                attribute(number, "loop/dio").filter("1"::equals).isPresent(),
+                diskSeq(number),
+                backing.get()));
+    }
+
+    /** The numbers of one device's partitions, from its own directory. */
+    List<Integer> partitionNumbers(int number) throws IOException {
+        List<Integer> found = new ArrayList<>();
+        String prefix = "loop" + number + "p";
+        try (DirectoryStream<Path> names = Files.newDirectoryStream(directory(number), prefix + "*")) {
+            for (Path name : names) {
+                found.add(Integer.parseInt(name.getFileName().toString().substring(prefix.length())));
+            }
+        } catch (NoSuchFileException e) {
+            return List.of();
+        }
+        return found;
+    }
+
+    List<Partition> partitions(int number, List<Integer> found) throws IOException {
+        List<Partition> partitions = new ArrayList<>();
+        for (int partition : found) {
+            String name = "loop" + number + "p" + partition;
+            Optional<DeviceNumber> node = attribute(number, name + "/dev").map(DeviceNumber::parse);
+            Optional<String> start = attribute(number, name + "/start");
+            Optional<String> size = attribute(number, name + "/size");
+            if (node.isPresent() && start.isPresent() && size.isPresent()) {
+                partitions.add(new Partition(
+                        partition,
+                        name,
+                        node.get(),
+                        Long.parseLong(start.get()) * SECTOR,
+                        Long.parseLong(size.get()) * SECTOR));
+            }
+        }
+        partitions.sort(Comparator.comparingInt(Partition::number));
+        return partitions;
+    }
+
+    private Path directory(int number) {
+        return block.resolve("loop" + number);
+    }
+
+    private Optional<String> attribute(int number, String name) throws IOException {
+        Path file = directory(number).resolve(name);
+        try {
+            // A file name need not be UTF-8: a stranger's odd one must not fail the whole list.
+            String text = new String(Files.readAllBytes(file), StandardCharsets.UTF_8);
+            return Optional.of(text.endsWith("\n") ? text.substring(0, text.length() - 1) : text);
+        } catch (IOException e) {
+            // ENODEV when it vanishes between open and read. What is still there and cannot be read is an error.
+            if (Files.exists(file)) {
+                throw e;
+            }
+            return Optional.empty();
+        }
+    }
+}
