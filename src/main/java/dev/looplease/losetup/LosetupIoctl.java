@@ -1,0 +1,354 @@
+package dev.looplease.losetup;
+
+import dev.looplease.losetup.LoopIoctls.Status;
+import dev.looplease.posix.Errno;
+import dev.looplease.posix.Fd;
+import dev.looplease.posix.Posix;
+import dev.looplease.posix.PosixException;
+import java.io.IOException;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.concurrent.ConcurrentSkipListSet;
+import java.util.concurrent.ThreadLocalRandom;
+import java.util.concurrent.locks.LockSupport;
+import java.util.concurrent.locks.ReentrantLock;
+
+/**
+ * Speaks to the kernel by ioctls; needs LOOP_CONFIGURE, Linux 5.8.
+ *
+ * <p>Finding a free number: LOOP_CTL_GET_FREE reserves nothing, so everybody who asks at once is told the same number,
+ * and it takes longer the more devices there are. Therefore the numbers that this process has unbound are tried first,
+ * the lowest first; the kernel is asked by one thread at a time; and whoever loses against another process tries anew
+ * after a short random pause.
+ */
+final class LosetupIoctl extends HostLosetup {
+
+    /** How long a free number is sought while others keep taking it: some thousand attempts. */
+    private static final Duration PATIENCE = Duration.ofSeconds(5);
+
+    private final ConcurrentSkipListSet<Integer> unbound = new ConcurrentSkipListSet<>();
+    private final ReentrantLock asking = new ReentrantLock();
+
+    LosetupIoctl() {
+        this(Path.of("/dev"), Path.of("/sys"));
+    }
+
+    LosetupIoctl(Path dev, Path sys) {
+        super(dev, sys);
+    }
+
+    /** Whether this process, in its container, can use the ioctls of this kernel; a reason where it cannot. */
+    Optional<String> obstacle() {
+        try (Fd device = nodes.open(control("LOOP_CTL_GET_FREE", LoopIoctls.LOOP_CTL_GET_FREE, 0), Posix.O_RDWR)) {
+            return LoopIoctls.knowsConfigure(device)
+                    ? Optional.empty()
+                    : Optional.of("the kernel has no LOOP_CONFIGURE (since 5.8)");
+        } catch (IOException e) {
+            return Optional.of(String.valueOf(e.getMessage()));
+        }
+    }
+
+    @Override
+    public String backend() {
+        return "ioctl";
+    }
+
+    @Override
+    public LoopDevice attach(Attachment wanted) throws LosetupException {
+        Terms terms = Terms.of(wanted);
+        try {
+            return wanted.number().isPresent() ? attach(terms, wanted.number().getAsInt()) : attachAnywhere(terms);
+        } catch (IOException e) {
+            throw LosetupException.of(e);
+        }
+    }
+
+    private LoopDevice attach(Terms terms, int number) throws IOException {
+        Patience patience = new Patience();
+        do {
+            if (sysfs.isBound(number)) {
+                throw new LosetupException.NameTaken(number);
+            }
+            if (!sysfs.exists(number)) {
+                add(number);
+            }
+            Optional<LoopDevice> device = tryAttach(terms, number);
+            if (device.isPresent()) {
+                return device.get();
+            }
+            // Not bound and yet busy: in the midst of being attached or detached, or claimed exclusively.
+        } while (patience.pause());
+        throw new LosetupException.NameTaken(number);
+    }
+
+    private LoopDevice attachAnywhere(Terms terms) throws IOException {
+        Patience patience = new Patience();
+        do {
+            for (Integer known = unbound.pollFirst(); known != null; known = unbound.pollFirst()) {
+                // Looked at before it is opened: it may be a stranger's by now.
+                if (!sysfs.isBound(known)) {
+                    Optional<LoopDevice> device = tryAttach(terms, known);
+                    if (device.isPresent()) {
+                        return device.get();
+                    }
+                }
+            }
+            asking.lock();
+            try {
+                int free = control("LOOP_CTL_GET_FREE", LoopIoctls.LOOP_CTL_GET_FREE, 0);
+                Optional<LoopDevice> device = tryAttach(terms, free);
+                if (device.isPresent()) {
+                    return device.get();
+                }
+            } finally {
+                asking.unlock();
+            }
+        } while (patience.pause());
+        throw new LosetupException.KernelError("EBUSY", "others keep taking every free loop device");
+    }
+
+    /** Empty when that number turned out not to be free. */
+    private Optional<LoopDevice> tryAttach(Terms terms, int number) throws IOException {
+        try (Fd device = nodes.open(number, Posix.O_RDWR)) {
+            LoopIoctls.configure(device, terms.wanted());
+            // From here on the device is ours: while it is open nobody can bind it anew.
+            return Optional.of(confirm(terms, device, number));
+        } catch (PosixException e) {
+            if (LoopNodes.isAbsent(e) || e.errno() == Errno.EBUSY || e.errno() == Errno.EAGAIN) {
+                return Optional.empty();
+            }
+            if (e.errno() == Errno.EINVAL) {
+                // The image's type and the section were checked; what is left is the sector size.
+                throw new LosetupException.Refused("sectorSize", "the kernel does not take " + terms.wanted());
+            }
+            throw e;
+        }
+    }
+
+    /** Completes, reads back and compares what has just been bound; undoes it where it is not as was asked. */
+    private LoopDevice confirm(Terms terms, Fd device, int number) throws LosetupException {
+        try {
+            if (terms.wanted().partScan()) {
+                // Not in one step with LOOP_CONFIGURE: there udev's own rescan races with it (systemd#41425).
+                LoopIoctls.changeFlags(device, LoopIoctls.LO_FLAGS_PARTSCAN, 0);
+            }
+            LoopDevice bound = read(device, number, sysfs.partitionNumbers(number))
+                    .orElseThrow(() -> new LosetupException.KernelError("ENXIO", "detached by somebody else at once"));
+            terms.confirm(bound);
+            return bound;
+        } catch (IOException e) {
+            LosetupException failure = LosetupException.of(e);
+            try {
+                LoopIoctls.clear(device);
+            } catch (IOException undo) {
+                failure.addSuppressed(undo);
+            }
+            throw failure;
+        }
+    }
+
+    @Override
+    public Optional<LoopDevice> inspect(int number) throws LosetupException {
+        try {
+            return read(number, () -> sysfs.partitionNumbers(number));
+        } catch (IOException e) {
+            throw LosetupException.of(e);
+        }
+    }
+
+    @Override
+    public List<LoopDevice> list() throws LosetupException {
+        try {
+            LoopSysfs.Inventory inventory = sysfs.inventory();
+            Map<Integer, List<Integer>> partitions = inventory.partitions();
+            List<LoopDevice> devices = new ArrayList<>();
+            for (int number : inventory.devices()) {
+                List<Integer> found = partitions.getOrDefault(number, List.of());
+                unlessBroken(number, () -> read(number, () -> found)).ifPresent(devices::add);
+            }
+            return devices;
+        } catch (IOException e) {
+            throw LosetupException.of(e);
+        }
+    }
+
+    @Override
+    OpenHandle handle(Fd device, LoopIdentity identity) {
+        return new Handle(device, identity);
+    }
+
+    private interface PartitionNumbers {
+        List<Integer> read() throws IOException;
+    }
+
+    private Optional<LoopDevice> read(int number, PartitionNumbers partitions) throws IOException {
+        if (!sysfs.isBound(number)) {
+            return Optional.empty();
+        }
+        try (Fd device = nodes.open(number, Posix.O_RDONLY)) {
+            return read(device, number, partitions.read());
+        } catch (PosixException e) {
+            if (LoopNodes.isAbsent(e)) {
+                return Optional.empty();
+            }
+            throw e;
+        }
+    }
+
+    /**
+     * Reads from the open descriptor all that it can tell: no number can change hands in between, and an ioctl costs a
+     * tenth of reading a file of sysfs.
+     */
+    private Optional<LoopDevice> read(Fd device, int number, List<Integer> partitionNumbers) throws IOException {
+        Optional<Status> status = LoopIoctls.status(device);
+        Optional<String> backingText = sysfs.backingText(number);
+        if (status.isEmpty() || backingText.isEmpty()) {
+            return Optional.empty();
+        }
+        Status is = status.get();
+        if (is.number() != number) {
+            throw new LosetupException.KernelError(
+                    LosetupException.KernelError.UNKNOWN, nodes.path(number) + " is the node of loop" + is.number());
+        }
+        BackingFile backing = BackingFile.of(backingText.get(), is.backingDevice(), is.backingInode());
+        return Optional.of(new LoopDevice(
+                number,
+                Posix.stat(device).represents(),
+                LoopIoctls.sizeBytes(device),
+                LoopIoctls.sectorSize(device),
+                is.offsetBytes(),
+                is.sizeLimitBytes(),
+                LoopIoctls.isReadOnly(device),
+                is.has(LoopIoctls.LO_FLAGS_DIRECT_IO),
+                is.has(LoopIoctls.LO_FLAGS_AUTOCLEAR),
+                is.has(LoopIoctls.LO_FLAGS_PARTSCAN),
+                LoopIoctls.diskSeq(device),
+                backing.path(),
+                backing.deleted(),
+                is.backingDevice(),
+                is.backingInode(),
+                sysfs.partitions(number, partitionNumbers)));
+    }
+
+    private void add(int number) throws IOException {
+        try {
+            control("LOOP_CTL_ADD", LoopIoctls.LOOP_CTL_ADD, number);
+        } catch (PosixException e) {
+            // Somebody else was faster; who gets to bind it is decided by the kernel.
+            if (e.errno() != Errno.EEXIST) {
+                throw e;
+            }
+        }
+    }
+
+    private int control(String name, int request, int argument) throws IOException {
+        try (Fd control = Posix.open(nodes.control(), Posix.O_RDWR)) {
+            return Posix.ioctl(control, name, request, argument);
+        }
+    }
+
+    /** Pauses of random length, longer and longer, until it has been enough. */
+    private static final class Patience {
+        private final long start = System.nanoTime();
+        private int attempts;
+
+        boolean pause() {
+            long longest = 200_000L << Math.min(++attempts, 6);
+            LockSupport.parkNanos(ThreadLocalRandom.current().nextLong(longest));
+            return System.nanoTime() - start < PATIENCE.toNanos();
+        }
+    }
+
+    private final class Handle extends OpenHandle {
+
+        private boolean cleared;
+
+        Handle(Fd device, LoopIdentity identity) {
+            super(device, identity, nodes);
+        }
+
+        @Override
+        public LoopDevice inspect() throws LosetupException {
+            try {
+                return read(device, identity.number(), sysfs.partitionNumbers(identity.number()))
+                        .filter(now -> now.identity().equals(identity))
+                        .orElseThrow(() -> new LosetupException.Gone(identity));
+            } catch (IOException e) {
+                throw failure(e);
+            }
+        }
+
+        @Override
+        public void clear() throws LosetupException {
+            call("LOOP_CLR_FD", LoopIoctls.LOOP_CLR_FD, 0);
+            cleared = true;
+        }
+
+        @Override
+        public void retain() throws LosetupException {
+            super.retain();
+            cleared = false;
+        }
+
+        @Override
+        void requestRetain() throws LosetupException {
+            try {
+                LoopIoctls.changeFlags(device, 0, LoopIoctls.LO_FLAGS_AUTOCLEAR);
+            } catch (IOException e) {
+                throw failure(e);
+            }
+        }
+
+        @Override
+        void requestSize() throws LosetupException {
+            call("LOOP_SET_CAPACITY", LoopIoctls.LOOP_SET_CAPACITY, 0);
+        }
+
+        @Override
+        void requestDirectIo(boolean on) throws LosetupException {
+            try {
+                Posix.ioctl(device, "LOOP_SET_DIRECT_IO", LoopIoctls.LOOP_SET_DIRECT_IO, on ? 1 : 0);
+            } catch (IOException e) {
+                // EINVAL: image, offset or sector size do not allow it; older kernels keep silent about the same.
+                if (!isInvalid(e)) {
+                    throw failure(e);
+                }
+            }
+        }
+
+        @Override
+        void requestSectorSize(int bytes) throws LosetupException {
+            try {
+                Posix.ioctl(device, "LOOP_SET_BLOCK_SIZE", LoopIoctls.LOOP_SET_BLOCK_SIZE, bytes);
+            } catch (IOException e) {
+                throw isInvalid(e)
+                        ? new LosetupException.Refused("sectorSize", "the kernel does not take " + bytes)
+                        : failure(e);
+            }
+        }
+
+        @Override
+        public void close() throws LosetupException {
+            super.close();
+            if (cleared && !sysfs.isBound(identity.number())) {
+                unbound.add(identity.number());
+            }
+        }
+
+        private void call(String name, int request, long argument) throws LosetupException {
+            try {
+                Posix.ioctl(device, name, request, argument);
+            } catch (IOException e) {
+                throw failure(e);
+            }
+        }
+
+        private static boolean isInvalid(IOException e) {
+            return e instanceof PosixException posix && posix.errno() == Errno.EINVAL;
+        }
+    }
+}

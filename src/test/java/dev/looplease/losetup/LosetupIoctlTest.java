@@ -1,0 +1,101 @@
+package dev.looplease.losetup;
+
+import static dev.looplease.losetup.LoopFixture.MIB;
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatExceptionOfType;
+
+import dev.looplease.posix.Fd;
+import dev.looplease.posix.Posix;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.OptionalInt;
+import org.junit.jupiter.api.Test;
+
+/** The contract by ioctls, and what only they can. */
+class LosetupIoctlTest extends LosetupContract {
+
+    @Override
+    Losetup create() {
+        return new LosetupIoctl();
+    }
+
+    @Test
+    void worksHere() {
+        assertThat(new LosetupIoctl().obstacle()).isEmpty();
+    }
+
+    @Test
+    void saysWhatIsInTheWay() {
+        assertThat(new LosetupIoctl(directory, Path.of("/sys")).obstacle())
+                .hasValueSatisfying(reason -> assertThat(reason).contains("loop-control", "ENOENT"));
+    }
+
+    /** An agent that was killed between attach and its next note finds by the tag what is its own. */
+    @Test
+    void leavesTheTagInTheKernel() throws Exception {
+        try (LoopFixture fixture = new LoopFixture(directory)) {
+            String tag = "looplease:".repeat(6) + "abc";
+            assertThat(tag).hasSize(Attachment.MAX_TAG);
+            LoopFixture.Image image = fixture.image(MIB);
+            LoopDevice device = fixture.track(new LosetupIoctl()
+                    .attach(new Attachment(
+                            image.fd(), image.path(), 0, 0, 512, false, true, DirectIo.OFF, OptionalInt.empty(), tag)));
+
+            try (Fd node = Posix.open(Path.of(device.path()), Posix.O_RDONLY)) {
+                assertThat(LoopIoctls.status(node).orElseThrow().tag()).isEqualTo(tag);
+            }
+        }
+    }
+
+    /** Guards against a container's private /dev, where the kernel makes no nodes. */
+    @Test
+    void makesMissingNodes() throws Exception {
+        try (LoopFixture fixture = new LoopFixture(directory)) {
+            Path dev = Files.createDirectory(directory.resolve("dev"));
+            LoopFixture.run("cp", "-a", "/dev/loop-control", dev.toString());
+            Losetup contained = new LosetupIoctl(dev, Path.of("/sys"));
+
+            LoopDevice device =
+                    fixture.track(contained.attach(fixture.image(MIB).attachment()));
+
+            Path node = dev.resolve(device.name());
+            assertThat(Posix.lstat(node).isBlockDevice()).isTrue();
+            assertThat(Posix.lstat(node).represents()).isEqualTo(device.node());
+            Files.delete(node);
+            assertThat(contained.inspect(device.number())).contains(device);
+            Files.delete(node);
+            LoopFixture.detach(contained, device.identity());
+        }
+    }
+
+    /** Guards against trusting a node by its name: in a shared /dev it may stand for another device. */
+    @Test
+    void doesNotTrustANodeOfAnotherDevice() throws Exception {
+        try (LoopFixture fixture = new LoopFixture(directory)) {
+            Path dev = Files.createDirectory(directory.resolve("dev"));
+            LoopDevice first =
+                    fixture.track(new LosetupIoctl().attach(fixture.image(MIB).attachment()));
+            LoopDevice second =
+                    fixture.track(new LosetupIoctl().attach(fixture.image(MIB).attachment()));
+            Posix.makeBlockNode(dev.resolve(first.name()), second.node());
+            Losetup misled = new LosetupIoctl(dev, Path.of("/sys"));
+
+            assertThatExceptionOfType(LosetupException.KernelError.class)
+                    .isThrownBy(() -> misled.open(first.identity()));
+        }
+    }
+
+    @Test
+    void reusesTheNumbersThatItUnbound() throws Exception {
+        try (LoopFixture fixture = new LoopFixture(directory)) {
+            LosetupIoctl losetup = new LosetupIoctl();
+            int number = fixture.unusedNumber();
+            LoopFixture.Image image = fixture.image(MIB);
+            LoopDevice first = fixture.track(losetup.attach(image.at(number)));
+            LoopFixture.detach(losetup, first.identity());
+
+            assertThat(fixture.track(losetup.attach(image.attachment())).number())
+                    .isEqualTo(number);
+        }
+    }
+}
