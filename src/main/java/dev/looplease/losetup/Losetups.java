@@ -1,0 +1,50 @@
+package dev.looplease.losetup;
+
+import java.util.Optional;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/** Decides, once at start, how to speak to the kernel. */
+public final class Losetups {
+
+    private static final Logger LOG = LoggerFactory.getLogger(Losetups.class);
+
+    private Losetups() {}
+
+    /**
+     * Tries what was asked for, and logs in one line what was taken and why.
+     *
+     * @throws LosetupException.KernelError when it does not work on this host
+     */
+    public static Losetup select(Backend backend) throws LosetupException {
+        return select(backend, new LosetupIoctl(), new LosetupCommand());
+    }
+
+    static Losetup select(Backend backend, LosetupIoctl ioctl, LosetupCommand command) throws LosetupException {
+        String why = "as configured";
+        if (backend != Backend.LOSETUP) {
+            Optional<String> obstacle = ioctl.obstacle();
+            if (obstacle.isEmpty()) {
+                LOG.info(
+                        "loop devices by ioctl: {}", backend == Backend.AUTO ? "the kernel takes LOOP_CONFIGURE" : why);
+                return ioctl;
+            }
+            why = "ioctls do not work here: " + obstacle.get();
+            if (backend == Backend.IOCTL) {
+                throw new LosetupException.KernelError(LosetupException.KernelError.UNKNOWN, why);
+            }
+        }
+        Optional<String> obstacle = command.obstacle();
+        if (obstacle.isPresent()) {
+            throw new LosetupException.KernelError(
+                    LosetupException.KernelError.UNKNOWN, "losetup cannot be used: " + obstacle.get() + "; " + why);
+        }
+        LOG.info("loop devices by losetup {}: {}", command.version().orElse("of unknown version"), why);
+        return command;
+    }
+
+    /** The version of the host's losetup, such as {@code 2.38.1}; empty where there is none of util-linux. */
+    public static Optional<String> commandVersion() {
+        return new LosetupCommand().version();
+    }
+}

@@ -1,0 +1,54 @@
+package dev.looplease.losetup;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatExceptionOfType;
+
+import dev.looplease.KernelTest;
+import java.nio.file.Path;
+import java.time.Duration;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+@KernelTest
+class LosetupsTest {
+
+    @TempDir
+    Path empty;
+
+    private LosetupIoctl brokenIoctl() {
+        return new LosetupIoctl(empty, Path.of("/sys"));
+    }
+
+    private LosetupCommand brokenCommand() {
+        return new LosetupCommand("no-such-losetup", Duration.ofSeconds(1), empty, Path.of("/sys"));
+    }
+
+    @Test
+    void takesIoctlsWhereTheyWork() throws Exception {
+        assertThat(Losetups.select(Backend.AUTO).backend()).isEqualTo("ioctl");
+        assertThat(Losetups.select(Backend.IOCTL).backend()).isEqualTo("ioctl");
+    }
+
+    @Test
+    void takesTheCommandWhereIoctlsDoNotWorkOrItIsAskedFor() throws Exception {
+        assertThat(Losetups.select(Backend.AUTO, brokenIoctl(), new LosetupCommand())
+                        .backend())
+                .isEqualTo("losetup");
+        assertThat(Losetups.select(Backend.LOSETUP).backend()).isEqualTo("losetup");
+    }
+
+    @Test
+    void tellsLosetupsVersion() {
+        assertThat(Losetups.commandVersion()).isEqualTo(new LosetupCommand().version());
+    }
+
+    @Test
+    void failsAtStartWhereNothingWorks() {
+        assertThatExceptionOfType(LosetupException.KernelError.class)
+                .isThrownBy(() -> Losetups.select(Backend.IOCTL, brokenIoctl(), new LosetupCommand()))
+                .withMessageContaining("loop-control");
+        assertThatExceptionOfType(LosetupException.KernelError.class)
+                .isThrownBy(() -> Losetups.select(Backend.AUTO, brokenIoctl(), brokenCommand()))
+                .withMessageContainingAll("losetup cannot be used", "no-such-losetup");
+    }
+}
