@@ -56,6 +56,17 @@ public final class ImageStore implements Closeable {
         this.images = this.roots.first();
     }
 
+    /** Where images without a path go, without symbolic links, as the kernel reports backing files. */
+    public Path directory() {
+        return images.path();
+    }
+
+    /** Hears of a file before anybody can see it. */
+    @FunctionalInterface
+    public interface Witness {
+        void made(ImageFile file);
+    }
+
     /**
      * Makes a new file of mode 0600, whatever the umask. It overwrites nothing, and on any failure leaves nothing.
      *
@@ -63,9 +74,11 @@ public final class ImageStore implements Closeable {
      * @param where null for {@code {id}.img} in the images directory; an existing directory inside a root for {@code
      *     {id}.img} in it; else the file itself, in a directory that exists
      * @param sizeBytes more than 0
+     * @param witness is told of a file with a name that a client chose before the file has it: {@code {id}.img} tells by
+     *     itself whose it is, any other name does not. Where the filesystem has no O_TMPFILE, right afterwards.
      * @throws ImageException of every kind but HardLinked, NotAFile and Replaced
      */
-    public OpenImage create(String id, @Nullable Path where, long sizeBytes, Allocation allocation)
+    public OpenImage create(String id, @Nullable Path where, long sizeBytes, Allocation allocation, Witness witness)
             throws ImageException {
         requirePositive(sizeBytes);
         if (!ID.matcher(id).matches()) {
@@ -79,11 +92,19 @@ public final class ImageStore implements Closeable {
                 if (allocation == Allocation.FULL) {
                     requireFree(parent, sizeBytes, shown);
                 }
-                return create(parent, location, shown, sizeBytes, allocation);
+                return location.name().equals(ownName)
+                        ? create(parent, location, shown, sizeBytes, allocation)
+                        : createNamed(parent, location, shown, sizeBytes, allocation, witness);
             }
         } catch (IOException e) {
             throw ImageException.of(shown, e);
         }
+    }
+
+    /** The same for a file that nobody needs to be told of first. */
+    public OpenImage create(String id, @Nullable Path where, long sizeBytes, Allocation allocation)
+            throws ImageException {
+        return create(id, where, sizeBytes, allocation, file -> {});
     }
 
     private Location newFile(Path where, String ownName) throws IOException {
@@ -115,6 +136,40 @@ public final class ImageStore implements Closeable {
             } catch (IOException undo) {
                 e.addSuppressed(undo);
             }
+            throw e;
+        }
+    }
+
+    /** Makes the file without a name, tells of it, and only then gives it its name. */
+    private static OpenImage createNamed(
+            Fd parent, Location location, String shown, long sizeBytes, Allocation allocation, Witness witness)
+            throws IOException {
+        Fd fd;
+        try {
+            fd = Posix.openBeneath(parent, ".", Posix.O_TMPFILE | O_RDWR, OWNER_ONLY);
+        } catch (PosixException e) {
+            if (e.errno() != Errno.EOPNOTSUPP && e.errno() != Errno.EISDIR) {
+                throw e;
+            }
+            OpenImage image = create(parent, location, shown, sizeBytes, allocation);
+            try {
+                witness.made(image.file());
+            } catch (RuntimeException unheard) {
+                image.close();
+                unlinkIfSame(parent, location.name(), image.file());
+                throw unheard;
+            }
+            return image;
+        }
+        try {
+            Posix.fchmod(fd, OWNER_ONLY);
+            setLength(fd, 0, sizeBytes, allocation, shown);
+            ImageFile file = ImageFile.of(location.path(), Posix.stat(fd));
+            witness.made(file);
+            Posix.link(fd, parent, location.name());
+            return new OpenImage(file, fd);
+        } catch (IOException | RuntimeException | Error e) {
+            fd.close();
             throw e;
         }
     }

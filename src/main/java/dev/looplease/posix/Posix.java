@@ -37,6 +37,9 @@ public final class Posix {
     public static final int O_DIRECTORY = isAarch64() ? 0x4000 : 0x10000;
 
     public static final int O_NOFOLLOW = isAarch64() ? 0x8000 : 0x20000;
+    /** A file without a name in the directory that is opened; open(2). Includes {@link #O_DIRECTORY}. */
+    public static final int O_TMPFILE = 0x400000 | O_DIRECTORY;
+
     private static final int O_CLOEXEC = 0x80000;
 
     /** {@code mount.h}: lets the mount go at once for new users, and for good when the last one inside has left. */
@@ -47,6 +50,7 @@ public final class Posix {
     private static final int AT_FDCWD = -100;
     private static final int AT_SYMLINK_NOFOLLOW = 0x100;
     private static final int AT_NO_AUTOMOUNT = 0x800;
+    private static final int AT_SYMLINK_FOLLOW = 0x400;
     private static final int AT_EMPTY_PATH = 0x1000;
     private static final int AT_STATX_DONT_SYNC = 0x4000;
     private static final int STATX_BASIC_STATS = 0x7ff;
@@ -89,6 +93,8 @@ public final class Posix {
     private static final MethodHandle PWRITE =
             call("pwrite", FunctionDescriptor.of(JAVA_LONG, JAVA_INT, ADDRESS, JAVA_LONG, JAVA_LONG));
     private static final MethodHandle FLOCK = call("flock", FunctionDescriptor.of(JAVA_INT, JAVA_INT, JAVA_INT));
+    private static final MethodHandle LINKAT =
+            call("linkat", FunctionDescriptor.of(JAVA_INT, JAVA_INT, ADDRESS, JAVA_INT, ADDRESS, JAVA_INT));
     private static final MethodHandle UNLINKAT =
             call("unlinkat", FunctionDescriptor.of(JAVA_INT, JAVA_INT, ADDRESS, JAVA_INT));
     private static final MethodHandle MKNOD =
@@ -459,6 +465,19 @@ public final class Posix {
         try (Arena arena = Arena.ofConfined()) {
             MemorySegment state = arena.allocate(CALL_STATE);
             check("fsync", (int) FSYNC.invokeExact(state, fd.number()), state);
+        } catch (Throwable e) {
+            throw rethrow(e);
+        }
+    }
+
+    /** Gives an open file without a name one in an open directory; linkat(2). EEXIST where something has it. */
+    public static void link(Fd fd, Fd directory, String name) throws IOException {
+        try (Arena arena = Arena.ofConfined()) {
+            MemorySegment state = arena.allocate(CALL_STATE);
+            MemorySegment from = arena.allocateFrom("/proc/self/fd/" + fd.number());
+            MemorySegment to = arena.allocateFrom(name);
+            int result = (int) LINKAT.invokeExact(state, AT_FDCWD, from, directory.number(), to, AT_SYMLINK_FOLLOW);
+            check("link " + name, result, state);
         } catch (Throwable e) {
             throw rethrow(e);
         }
