@@ -17,6 +17,8 @@ import java.util.List;
  * @param backingDevice the filesystem of the image
  * @param backingInode the image's inode there
  * @param partitions in the order of their numbers
+ * @param tag what {@link Attachment#tag()} left in {@code lo_file_name}, or what another program keeps there; empty where
+ *     the backend cannot read it
  */
 public record LoopDevice(
         int number,
@@ -34,7 +36,8 @@ public record LoopDevice(
         boolean backingFileDeleted,
         DeviceNumber backingDevice,
         long backingInode,
-        List<Partition> partitions) {
+        List<Partition> partitions,
+        String tag) {
 
     public LoopDevice {
         partitions = List.copyOf(partitions);

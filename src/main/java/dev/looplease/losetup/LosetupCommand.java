@@ -351,7 +351,8 @@ final class LosetupCommand extends HostLosetup {
                     backing.deleted(),
                     row.backingDevice(),
                     row.backingInode(),
-                    partitions);
+                    partitions,
+                    "");
         });
     }
 

@@ -123,7 +123,9 @@ final class LosetupIoctl extends HostLosetup {
             }
             if (e.errno() == Errno.EINVAL) {
                 // The image's type and the section were checked; what is left is the sector size.
-                throw new LosetupException.Refused("sectorSize", "the kernel does not take " + terms.wanted());
+                throw new LosetupException.Refused(
+                        "sectorSize",
+                        "the kernel does not take " + terms.wanted().sectorSize());
             }
             throw e;
         }
@@ -231,7 +233,8 @@ final class LosetupIoctl extends HostLosetup {
                 backing.deleted(),
                 is.backingDevice(),
                 is.backingInode(),
-                sysfs.partitions(number, partitionNumbers)));
+                sysfs.partitions(number, partitionNumbers),
+                is.tag()));
     }
 
     private void add(int number) throws IOException {

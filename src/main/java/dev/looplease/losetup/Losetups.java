@@ -12,9 +12,9 @@ public final class Losetups {
     private Losetups() {}
 
     /**
-     * Tries what was asked for, and logs in one line what was taken and why.
+     * Tries what was asked for, and logs in one line what was taken and why. {@code AUTO} always takes something.
      *
-     * @throws LosetupException.KernelError when it does not work on this host
+     * @throws LosetupException.KernelError when what was named does not work on this host
      */
     public static Losetup select(Backend backend) throws LosetupException {
         return select(backend, new LosetupIoctl(), new LosetupCommand());
@@ -36,8 +36,13 @@ public final class Losetups {
         }
         Optional<String> obstacle = command.obstacle();
         if (obstacle.isPresent()) {
-            throw new LosetupException.KernelError(
-                    LosetupException.KernelError.UNKNOWN, "losetup cannot be used: " + obstacle.get() + "; " + why);
+            why = "losetup cannot be used: " + obstacle.get() + "; " + why;
+            if (backend == Backend.LOSETUP) {
+                throw new LosetupException.KernelError(LosetupException.KernelError.UNKNOWN, why);
+            }
+            // Whoever runs the agent learns more from one that is up and says in its health what is missing.
+            LOG.error("no loop devices: {}", why);
+            return ioctl;
         }
         LOG.info("loop devices by losetup {}: {}", command.version().orElse("of unknown version"), why);
         return command;

@@ -43,12 +43,18 @@ class LosetupsTest {
     }
 
     @Test
-    void failsAtStartWhereNothingWorks() {
+    void failsAtStartWhereWhatWasNamedDoesNotWork() {
         assertThatExceptionOfType(LosetupException.KernelError.class)
                 .isThrownBy(() -> Losetups.select(Backend.IOCTL, brokenIoctl(), new LosetupCommand()))
                 .withMessageContaining("loop-control");
         assertThatExceptionOfType(LosetupException.KernelError.class)
-                .isThrownBy(() -> Losetups.select(Backend.AUTO, brokenIoctl(), brokenCommand()))
+                .isThrownBy(() -> Losetups.select(Backend.LOSETUP, brokenIoctl(), brokenCommand()))
                 .withMessageContainingAll("losetup cannot be used", "no-such-losetup");
+    }
+
+    @Test
+    void startsAndSaysItInItsHealthWhereNothingWorksAndNothingWasNamed() throws Exception {
+        assertThat(Losetups.select(Backend.AUTO, brokenIoctl(), brokenCommand()).backend())
+                .isEqualTo("ioctl");
     }
 }
