@@ -1,0 +1,182 @@
+package dev.looplease.loop;
+
+import dev.looplease.image.Allocation;
+import dev.looplease.image.ImageFile;
+import dev.looplease.image.ImageStore;
+import dev.looplease.image.OpenImage;
+import dev.looplease.losetup.DirectIo;
+import dev.looplease.losetup.LoopDevice;
+import dev.looplease.losetup.LoopHandle;
+import dev.looplease.losetup.LoopIdentity;
+import dev.looplease.losetup.Losetup;
+import dev.looplease.losetup.LosetupException;
+import dev.looplease.usage.DeviceUser;
+import java.io.IOException;
+import java.util.List;
+import java.util.Optional;
+import java.util.OptionalLong;
+
+/** Changes a device that stays: size, sector size, direct I/O, labels. All of a change or nothing. */
+final class DeviceEditor {
+
+    private final LoopRegistry registry;
+    private final Inventory inventory;
+    private final Losetup losetup;
+    private final ImageStore images;
+    private final Teardown teardown;
+    private final Limits limits;
+
+    DeviceEditor(
+            LoopRegistry registry,
+            Inventory inventory,
+            Losetup losetup,
+            ImageStore images,
+            Teardown teardown,
+            Limits limits) {
+        this.registry = registry;
+        this.inventory = inventory;
+        this.losetup = losetup;
+        this.images = images;
+        this.teardown = teardown;
+        this.limits = limits;
+    }
+
+    /** For a caller that holds the device's {@link ManagedLoop#work()}. */
+    void edit(ManagedLoop loop, LoopPatch patch) throws IOException {
+        Undo undo = new Undo();
+        try {
+            if (patch.sizeBytes().isPresent()) {
+                resize(loop, patch.sizeBytes().getAsLong(), patch.allowShrink(), undo);
+            }
+            if (patch.sectorSize().isPresent()) {
+                setSectorSize(loop, patch.sectorSize().getAsInt(), undo);
+            }
+            if (patch.directIo().isPresent()) {
+                setDirectIo(loop, patch.directIo().get(), undo);
+            }
+            if (patch.labels().isPresent()) {
+                registry.change(loop, now -> now.withLabels(patch.labels().get()));
+            }
+        } catch (IOException | RuntimeException e) {
+            undo.run(e);
+            throw e;
+        }
+    }
+
+    private void resize(ManagedLoop loop, long bytes, boolean allowShrink, Undo undo) throws IOException {
+        LoopSpec spec = loop.spec();
+        ImageFile image = currentImage(loop);
+        long before = image.sizeBytes();
+        limits.checkImageBytes(OptionalLong.of(bytes));
+        new Violations()
+                .require(
+                        spec.sizeLimitBytes() == 0 || bytes == before,
+                        "sizeBytes",
+                        "cannot change: the device maps a fixed section (sizeLimitBytes " + spec.sizeLimitBytes() + ")")
+                .require(!spec.readOnly() || bytes == before, "sizeBytes", "cannot change: the device is read-only")
+                .require(
+                        bytes >= before || allowShrink,
+                        "sizeBytes",
+                        "is below the present " + before + ": shrinking destroys what lies behind the new end; send"
+                                + " allowShrink: true if that is meant")
+                .throwIfAny();
+        long section = Section.check(
+                bytes,
+                spec.offsetBytes(),
+                spec.sizeLimitBytes(),
+                loop.standing().sectorSize());
+        if (bytes < before) {
+            refuseIfUsed(loop);
+        }
+        if (loop.ownsImage()) {
+            long promised = loop.standing().promisedBytes();
+            registry.promise(loop, bytes);
+            undo.push(() -> registry.promise(loop, promised));
+            Step.RESIZE_PROMISED.reached();
+        }
+        ImageFile resized = bytes == before ? image : images.resize(image, bytes, spec.allocation());
+        undo.push(() -> {
+            ImageFile restored = bytes == before ? image : images.resize(resized, before, Allocation.SPARSE);
+            registry.change(loop, now -> now.with(restored));
+            held(loop, LoopHandle::refreshSize);
+        });
+        Step.RESIZE_FILE.reached();
+        registry.change(loop, now -> now.with(resized));
+        Step.RESIZE_RECORDED.reached();
+        Optional<LoopDevice> device = held(loop, LoopHandle::refreshSize);
+        if (device.isPresent() && device.get().sizeBytes() != section) {
+            throw new LoopException.KernelFailure(
+                    "The device has " + device.get().sizeBytes() + " bytes instead of " + section + ".",
+                    "EINVAL",
+                    null);
+        }
+        Step.RESIZE_DEVICE.reached();
+    }
+
+    private void setSectorSize(ManagedLoop loop, int bytes, Undo undo) throws IOException {
+        LoopSpec spec = loop.spec();
+        int before = loop.standing().sectorSize();
+        if (bytes == before) {
+            return;
+        }
+        Section.check(currentImage(loop).sizeBytes(), spec.offsetBytes(), spec.sizeLimitBytes(), bytes);
+        refuseIfUsed(loop);
+        undo.push(() -> {
+            held(loop, handle -> handle.setSectorSize(before));
+            registry.change(loop, now -> now.withSectorSize(before));
+        });
+        held(loop, handle -> handle.setSectorSize(bytes));
+        registry.change(loop, now -> now.withSectorSize(bytes));
+    }
+
+    private void setDirectIo(ManagedLoop loop, DirectIo wanted, Undo undo) throws IOException {
+        DirectIo before = loop.standing().directIo();
+        Optional<LoopDevice> device = inventory.attachment(loop);
+        if (device.isPresent()) {
+            boolean was = device.get().directIo();
+            undo.push(() -> held(loop, handle -> handle.setDirectIo(was)));
+            try {
+                held(loop, handle -> handle.setDirectIo(wanted != DirectIo.OFF));
+            } catch (LosetupException.NotGranted e) {
+                if (wanted != DirectIo.PREFER) {
+                    throw e;
+                }
+            }
+        }
+        undo.push(() -> registry.change(loop, now -> now.with(before)));
+        registry.change(loop, now -> now.with(wanted));
+    }
+
+    private interface DeviceWork {
+        LoopDevice on(LoopHandle handle) throws LosetupException;
+    }
+
+    /** Works on the attached device; does nothing where there is none. */
+    private Optional<LoopDevice> held(ManagedLoop loop, DeviceWork work) throws IOException {
+        LoopIdentity attachment = loop.standing().attachment();
+        if (attachment == null) {
+            return Optional.empty();
+        }
+        try (LoopHandle handle =
+                losetup.open(attachment).orElseThrow(() -> new LoopException.WrongState(Failures.DETACHED_BEHIND_US))) {
+            return Optional.of(work.on(handle));
+        }
+    }
+
+    private void refuseIfUsed(ManagedLoop loop) throws IOException {
+        Optional<LoopDevice> device = inventory.attachment(loop);
+        if (device.isPresent()) {
+            List<DeviceUser> users = teardown.users(device.get());
+            if (!users.isEmpty()) {
+                throw new LoopException.DeviceBusy(device.get().name(), users);
+            }
+        }
+    }
+
+    /** The image as it is on the disk now: a reused file may have been resized by its user. */
+    private ImageFile currentImage(ManagedLoop loop) throws IOException {
+        try (OpenImage image = images.reopen(loop.image(), loop.spec().readOnly())) {
+            return image.file();
+        }
+    }
+}

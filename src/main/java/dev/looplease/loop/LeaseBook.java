@@ -1,0 +1,209 @@
+package dev.looplease.loop;
+
+import java.time.Clock;
+import java.time.Duration;
+import java.time.temporal.ChronoUnit;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Optional;
+import java.util.OptionalLong;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.TimeoutException;
+import org.jspecify.annotations.Nullable;
+
+/** Leases: granted, renewed, looked up, ended. A lease that is claimed takes its devices with it. */
+final class LeaseBook {
+
+    /** How long a client waits for its devices to be gone before it is told that they are on their way. */
+    private static final Duration PATIENCE = Duration.ofSeconds(5);
+
+    private final LoopRegistry registry;
+    private final Releaser releaser;
+    private final Agenda agenda;
+    private final Limits limits;
+    private final Records records;
+    private final Ticker ticker;
+    private final Clock clock;
+    private final LoopEvent.Listener events;
+
+    LeaseBook(
+            LoopRegistry registry,
+            Releaser releaser,
+            Agenda agenda,
+            Limits limits,
+            Records records,
+            Ticker ticker,
+            Clock clock,
+            LoopEvent.Listener events) {
+        this.registry = registry;
+        this.releaser = releaser;
+        this.agenda = agenda;
+        this.limits = limits;
+        this.records = records;
+        this.ticker = ticker;
+        this.clock = clock;
+        this.events = events;
+    }
+
+    /**
+     * Makes a lease whose clock stands still until {@link #start}, so that what it is for can be made first.
+     *
+     * @param ofDevice whether it is one device's own, and ends with it
+     */
+    Lease grant(LeaseTerms terms, String owner, boolean ofDevice, @Nullable RequestKey key) {
+        Duration ttl = limits.ttl(terms.ttlSeconds(), "ttlSeconds");
+        Lease lease = new Lease(
+                new Lease.Terms(
+                        Ids.next(),
+                        owner,
+                        terms.labels(),
+                        terms.onExpiry(),
+                        terms.maxTtlSeconds().isPresent()
+                                ? Duration.ofSeconds(terms.maxTtlSeconds().getAsLong())
+                                : null,
+                        clock.instant().truncatedTo(ChronoUnit.MILLIS),
+                        ofDevice,
+                        key),
+                Lease.Times.notStarted(ttl),
+                records);
+        registry.add(lease);
+        return lease;
+    }
+
+    /** Starts its clock: its client learns of it now. */
+    void start(Lease lease) {
+        agenda.put(lease.start(ticker.nanos()), subject(lease.id()));
+    }
+
+    /** Takes over a lease of an agent before this one; one that ends already goes with its last device. */
+    void adopt(Lease lease) {
+        registry.add(lease);
+        if (lease.terms().ofDevice() && lease.devices().isEmpty()) {
+            lease.claim(EndReason.LOST);
+        }
+        registry.endIfEmpty(lease);
+        if (lease.claimed() == null) {
+            agenda.put(lease.deadline(), subject(lease.id()));
+        }
+    }
+
+    /** Takes a lease back of which nobody was told, and what was made for it. */
+    void revoke(Lease lease) {
+        if (lease.claim(EndReason.DELETED)) {
+            await(releaseDevices(lease, EndReason.DELETED));
+        } else {
+            registry.endIfEmpty(lease);
+        }
+    }
+
+    /** Finds a lease, or says why it is not there. */
+    Lease find(String id) {
+        Optional<Lease> lease = registry.lease(id);
+        if (lease.isPresent()) {
+            return lease.get();
+        }
+        throw registry.ending(id)
+                .<LoopException>map(reason -> new LoopException.Ended("lease", id, reason))
+                .orElseGet(() -> new LoopException.NotFound("lease", id));
+    }
+
+    LeaseSnapshot renew(Lease lease, OptionalLong ttlSeconds) {
+        @Nullable Duration ttl = ttlSeconds.isPresent() ? limits.ttl(ttlSeconds, "ttlSeconds") : null;
+        long now = ticker.nanos();
+        long before = lease.deadline();
+        if (!lease.renew(ttl, now)) {
+            throw ended(lease);
+        }
+        if (lease.deadline() < before) {
+            agenda.put(lease.deadline(), subject(lease.id()));
+        }
+        return lease.snapshot(now);
+    }
+
+    /** A device and its lease have one owner. */
+    void checkSameOwner(Lease lease, ManagedLoop loop) {
+        if (!lease.terms().owner().equals(loop.owner())) {
+            throw new LoopException.NotOwner("lease", lease.id());
+        }
+    }
+
+    LoopException.Ended ended(Lease lease) {
+        return new LoopException.Ended(
+                "lease", lease.id(), Optional.ofNullable(lease.claimed()).orElse(EndReason.DELETED));
+    }
+
+    /**
+     * Ends a lease and releases its devices.
+     *
+     * @return whether all are gone already
+     */
+    boolean end(Lease lease, EndReason reason) {
+        if (lease.claim(reason)) {
+            event(lease, reason);
+            return await(releaseDevices(lease, reason));
+        }
+        return registry.lease(lease.id()).isEmpty();
+    }
+
+    /**
+     * Ends a lease if its time has come.
+     *
+     * @param claimsFrom no lease is claimed before
+     */
+    void expire(String id, long now, long claimsFrom) {
+        Optional<Lease> found = registry.lease(id);
+        if (found.isEmpty()) {
+            return;
+        }
+        Lease lease = found.get();
+        if (now >= claimsFrom && lease.claimIfDue(now)) {
+            event(lease, EndReason.EXPIRED);
+            releaseDevices(lease, EndReason.EXPIRED);
+        } else if (lease.claimed() == null) {
+            agenda.put(Math.max(lease.deadline(), claimsFrom), subject(id));
+        }
+    }
+
+    private List<CompletableFuture<Boolean>> releaseDevices(Lease lease, EndReason reason) {
+        List<CompletableFuture<Boolean>> releases = new ArrayList<>();
+        for (String deviceId : lease.devices()) {
+            registry.loop(deviceId).ifPresent(loop -> {
+                releaser.mark(loop, reason, lease.terms().onExpiry());
+                releases.add(releaser.submit(loop));
+            });
+        }
+        registry.endIfEmpty(lease);
+        return releases;
+    }
+
+    private static boolean await(List<CompletableFuture<Boolean>> releases) {
+        try {
+            CompletableFuture.allOf(releases.toArray(CompletableFuture[]::new))
+                    .get(PATIENCE.toMillis(), TimeUnit.MILLISECONDS);
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+            return false;
+        } catch (TimeoutException e) {
+            return false;
+        } catch (ExecutionException e) {
+            throw new IllegalStateException(e.getCause());
+        }
+        return releases.stream().allMatch(CompletableFuture::join);
+    }
+
+    private void event(Lease lease, EndReason reason) {
+        events.happened(new LoopEvent(
+                LoopEvent.Type.LEASE_ENDED,
+                null,
+                null,
+                lease.id(),
+                lease.terms().owner(),
+                reason.toString()));
+    }
+
+    private static Agenda.Subject subject(String leaseId) {
+        return new Agenda.Subject(Agenda.Kind.LEASE, leaseId);
+    }
+}

@@ -1,0 +1,46 @@
+package dev.looplease.loop;
+
+import java.util.Locale;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Something that happened to a device or lease, for logs and metrics.
+ *
+ * @param deviceId null for an event of a lease
+ * @param name the kernel's name, {@code loop7}; null while there is none
+ * @param detail for people; null when the type says it all
+ */
+public record LoopEvent(
+        Type type,
+        @Nullable String deviceId,
+        @Nullable String name,
+        @Nullable String leaseId,
+        @Nullable String owner,
+        @Nullable String detail) {
+
+    /** What happened; the names are those of the HTTP interface, {@code device.ready}. */
+    public enum Type {
+        DEVICE_READY,
+        DEVICE_REFUSED,
+        DEVICE_CHANGED,
+        DEVICE_DETACHED,
+        DEVICE_ATTACHED,
+        DEVICE_RELEASING,
+        DEVICE_RELEASED,
+        DEVICE_STUCK,
+        DEVICE_LOST,
+        LEASE_RENEWED,
+        LEASE_ENDED;
+
+        /** {@code device.ready} */
+        public String text() {
+            return name().toLowerCase(Locale.ROOT).replace('_', '.');
+        }
+    }
+
+    /** Hears of every event, on the thread that caused it; must be quick and must not throw. */
+    @FunctionalInterface
+    public interface Listener {
+        void happened(LoopEvent event);
+    }
+}

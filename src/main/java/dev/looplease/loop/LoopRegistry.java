@@ -1,0 +1,306 @@
+package dev.looplease.loop;
+
+import dev.looplease.image.ImageFile;
+import dev.looplease.losetup.LoopIdentity;
+import dev.looplease.posix.DeviceNumber;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.Collection;
+import java.util.HashMap;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.function.Consumer;
+import java.util.function.UnaryOperator;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * The truth, in memory, about the devices and leases that are ours: what is promised, which number and which part of
+ * which file it occupies, and what ended lately. Nothing slow happens inside its locks.
+ */
+public final class LoopRegistry {
+
+    private static final Logger log = LoggerFactory.getLogger(LoopRegistry.class);
+
+    /** How long an ended id is told from one that never was. */
+    static final Duration REMEMBER_ENDS_FOR = Duration.ofMinutes(15);
+
+    static final int REMEMBER_ENDS_AT_MOST = 10_000;
+
+    private final Limits limits;
+    private final Ticker ticker;
+    private final Agenda agenda;
+    private final Records records;
+    private final RequestKeys keys;
+    private final Map<String, ManagedLoop> loops = new ConcurrentHashMap<>();
+    private final Map<String, Lease> leases = new ConcurrentHashMap<>();
+    private final Map<Integer, ManagedLoop> byNumber = new ConcurrentHashMap<>();
+    private final Map<FileId, Map<String, Mapping>> mappings = new HashMap<>();
+    private final Map<String, Ending> endings = new LinkedHashMap<>();
+    private int reservedDevices;
+    private long reservedBytes;
+
+    private record FileId(DeviceNumber device, long inode) {}
+
+    /** A part of a file that one of our devices maps, attached or not. */
+    private record Mapping(Section section, boolean writable, boolean ownImage) {}
+
+    private record Ending(EndReason reason, long at) {}
+
+    /** What is lent now. */
+    public record Usage(int devices, long promisedBytes) {}
+
+    LoopRegistry(Limits limits, Ticker ticker, Agenda agenda, Records records, RequestKeys keys) {
+        this.limits = limits;
+        this.ticker = ticker;
+        this.agenda = agenda;
+        this.records = records;
+        this.keys = keys;
+    }
+
+    /**
+     * Takes room for a device, and gives it its entry.
+     *
+     * @throws LoopException.CapacityExhausted when the agent lends as much as it may
+     */
+    synchronized void reserve(ManagedLoop loop) {
+        long bytes = loop.standing().promisedBytes();
+        if (reservedDevices >= limits.maxDevices()) {
+            throw new LoopException.CapacityExhausted(
+                    "All " + limits.maxDevices() + " devices that this agent may lend are lent.", untilRoom());
+        }
+        checkTotal(bytes);
+        reservedDevices++;
+        reservedBytes += bytes;
+        loops.put(loop.id(), loop);
+    }
+
+    /** Takes room for a larger image, or gives it back for a smaller one. */
+    synchronized void promise(ManagedLoop loop, long bytes) {
+        long more = bytes - loop.standing().promisedBytes();
+        if (more > 0) {
+            checkTotal(more);
+        }
+        reservedBytes += more;
+        change(loop, standing -> standing.withPromisedBytes(bytes));
+    }
+
+    private void checkTotal(long more) {
+        if (limits.maxTotalBytes().isPresent() && more > limits.maxTotalBytes().getAsLong() - reservedBytes) {
+            throw new LoopException.CapacityExhausted(
+                    "Images may take " + limits.maxTotalBytes().getAsLong() + " bytes together, sparse ones counted in"
+                            + " full; " + reservedBytes + " are promised.",
+                    untilRoom());
+        }
+    }
+
+    /** When the next lease ends if nobody renews it: the earliest moment at which room is certain to appear. */
+    private Duration untilRoom() {
+        long now = ticker.nanos();
+        long next = leases.values().stream().mapToLong(Lease::deadline).min().orElse(Lease.NEVER);
+        Duration wait = next == Lease.NEVER ? Duration.ofMinutes(1) : Duration.ofNanos(Math.max(0, next - now));
+        return wait.compareTo(Duration.ofSeconds(1)) < 0 ? Duration.ofSeconds(1) : wait;
+    }
+
+    /**
+     * Claims a section of a file for a device, attached or not, until {@link #forget}.
+     *
+     * @throws LoopException.ImageOverlap when the file is another device's image, or a writable section of it overlaps
+     */
+    void map(ManagedLoop loop, ImageFile image) {
+        Mapping mine = mapping(loop);
+        synchronized (mappings) {
+            Map<String, Mapping> ofFile =
+                    mappings.computeIfAbsent(new FileId(image.device(), image.inode()), file -> new LinkedHashMap<>());
+            for (Mapping other : ofFile.values()) {
+                if (other.ownImage()) {
+                    throw new LoopException.ImageOverlap(
+                            "The file is the image of another device; it would be deleted with that device.");
+                }
+                if (mine.writable() && other.writable() && mine.section().overlaps(other.section())) {
+                    throw new LoopException.ImageOverlap(
+                            "Another device maps this part of the file, and both may write."
+                                    + " Map parts that do not overlap, or map it read-only.");
+                }
+            }
+            ofFile.put(loop.id(), mine);
+        }
+    }
+
+    private static Mapping mapping(ManagedLoop loop) {
+        LoopSpec spec = loop.spec();
+        return new Mapping(Section.of(spec.offsetBytes(), spec.sizeLimitBytes()), !spec.readOnly(), loop.ownsImage());
+    }
+
+    private void unmap(ManagedLoop loop) {
+        ImageFile image = loop.standing().image();
+        if (image != null) {
+            synchronized (mappings) {
+                mappings.computeIfPresent(new FileId(image.device(), image.inode()), (file, ofFile) -> {
+                    ofFile.remove(loop.id());
+                    return ofFile.isEmpty() ? null : ofFile;
+                });
+            }
+        }
+    }
+
+    /** Takes over a device of an agent before this one; no limit can refuse what is there already. */
+    synchronized void adopt(ManagedLoop loop) {
+        Standing standing = loop.standing();
+        ImageFile image = standing.image();
+        if (image != null) {
+            synchronized (mappings) {
+                mappings.computeIfAbsent(new FileId(image.device(), image.inode()), file -> new LinkedHashMap<>())
+                        .put(loop.id(), mapping(loop));
+            }
+        }
+        if (standing.attachment() != null) {
+            byNumber.put(standing.attachment().number(), loop);
+        }
+        reservedDevices++;
+        reservedBytes += standing.promisedBytes();
+        loops.put(loop.id(), loop);
+    }
+
+    /** Records a device before anything of it is made. */
+    void announce(ManagedLoop loop) {
+        records.save(loop, loop.standing());
+    }
+
+    /**
+     * Changes how a device stands, in the journal first; several changes in one are one revision.
+     *
+     * @throws LoopException when the journal cannot take it; nothing has changed then
+     */
+    Standing change(ManagedLoop loop, UnaryOperator<Standing> how) {
+        return change(loop, how, next -> records.save(loop, next));
+    }
+
+    /** Records how a device is about to stand, before anybody can see it stand so. */
+    void intend(ManagedLoop loop, Standing next) {
+        records.save(loop, next);
+    }
+
+    /** The same for a step on the way, after which recovery would do nothing else than before it. */
+    Standing note(ManagedLoop loop, UnaryOperator<Standing> how) {
+        return change(loop, how, next -> {});
+    }
+
+    /** The same for a change that must happen whether or not the journal has room for it: a release goes on anyway. */
+    Standing insist(ManagedLoop loop, UnaryOperator<Standing> how) {
+        return change(loop, how, next -> {
+            try {
+                records.save(loop, next);
+            } catch (LoopException e) {
+                log.warn("A change of {} is not in the journal: {}", loop.id(), e.getMessage());
+            }
+        });
+    }
+
+    private Standing change(ManagedLoop loop, UnaryOperator<Standing> how, Consumer<Standing> recorder) {
+        LoopIdentity before = loop.standing().attachment();
+        Standing after = loop.change(how, recorder);
+        if (before != null && !before.equals(after.attachment())) {
+            byNumber.remove(before.number(), loop);
+        }
+        if (after.attachment() != null) {
+            byNumber.put(after.attachment().number(), loop);
+        }
+        return after;
+    }
+
+    /** Strikes a device out and gives its room back; a lease of its own ends with it. */
+    void forget(ManagedLoop loop, EndReason reason) {
+        unmap(loop);
+        note(loop, standing -> standing.withAttachment(null));
+        synchronized (this) {
+            if (loops.remove(loop.id()) == null) {
+                return;
+            }
+            reservedDevices--;
+            reservedBytes -= loop.standing().promisedBytes();
+        }
+        records.strikeDevice(loop.id());
+        Step.RELEASE_STRUCK.reached();
+        if (loop.wasAnnounced()) {
+            remember(loop.id(), reason);
+        }
+        leave(loop.standing().lease(), loop.id(), reason);
+    }
+
+    /** Takes a device out of a lease; a lease of its own ends with it. */
+    void leave(Lease lease, String deviceId, EndReason reason) {
+        if (lease.leave(deviceId) == 0 && lease.terms().ofDevice()) {
+            lease.claim(reason);
+        }
+        endIfEmpty(lease);
+    }
+
+    /** Strikes a lease out once it is claimed and has no devices any more. */
+    void endIfEmpty(Lease lease) {
+        EndReason reason = lease.claimed();
+        if (reason != null && lease.devices().isEmpty() && leases.remove(lease.id(), lease)) {
+            records.strikeLease(lease.id());
+            Step.RELEASE_LEASE_STRUCK.reached();
+            remember(lease.id(), reason);
+            agenda.cancel(new Agenda.Subject(Agenda.Kind.LEASE, lease.id()));
+        }
+    }
+
+    private void remember(String id, EndReason reason) {
+        synchronized (endings) {
+            endings.put(id, new Ending(reason, ticker.nanos()));
+            if (endings.size() > REMEMBER_ENDS_AT_MOST) {
+                String oldest = endings.keySet().iterator().next();
+                endings.remove(oldest);
+                keys.forget(oldest);
+            }
+        }
+    }
+
+    /** Why the id ended, when that was at most 15 minutes and 10,000 ends ago. */
+    Optional<EndReason> ending(String id) {
+        synchronized (endings) {
+            Ending ending = endings.get(id);
+            if (ending != null && ticker.nanos() - ending.at() >= REMEMBER_ENDS_FOR.toNanos()) {
+                endings.remove(id);
+                keys.forget(id);
+                return Optional.empty();
+            }
+            return Optional.ofNullable(ending).map(Ending::reason);
+        }
+    }
+
+    void add(Lease lease) {
+        leases.put(lease.id(), lease);
+    }
+
+    Optional<ManagedLoop> loop(String id) {
+        return Optional.ofNullable(loops.get(id));
+    }
+
+    /** Whose attachment the number was when we last looked; the kernel may say otherwise by now. */
+    Optional<ManagedLoop> loop(int number) {
+        return Optional.ofNullable(byNumber.get(number));
+    }
+
+    Collection<ManagedLoop> loops() {
+        return new ArrayList<>(loops.values());
+    }
+
+    Optional<Lease> lease(String id) {
+        return Optional.ofNullable(leases.get(id));
+    }
+
+    List<Lease> leases() {
+        return new ArrayList<>(leases.values());
+    }
+
+    /** What is lent now, things on their way out included. */
+    public synchronized Usage usage() {
+        return new Usage(reservedDevices, reservedBytes);
+    }
+}

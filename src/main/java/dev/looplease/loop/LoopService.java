@@ -1,0 +1,658 @@
+package dev.looplease.loop;
+
+import dev.looplease.image.ImageException;
+import dev.looplease.image.ImageFile;
+import dev.looplease.image.ImageStore;
+import dev.looplease.image.OpenImage;
+import dev.looplease.journal.Journal;
+import dev.looplease.losetup.Attachment;
+import dev.looplease.losetup.LoopDevice;
+import dev.looplease.losetup.LoopIdentity;
+import dev.looplease.losetup.Losetup;
+import dev.looplease.losetup.LosetupException;
+import dev.looplease.usage.DeviceUser;
+import dev.looplease.usage.DeviceUsers;
+import java.io.IOException;
+import java.time.Clock;
+import java.time.temporal.ChronoUnit;
+import java.util.ArrayList;
+import java.util.Comparator;
+import java.util.List;
+import java.util.Optional;
+import java.util.OptionalLong;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.TimeUnit;
+import java.util.function.Function;
+import java.util.function.Predicate;
+import java.util.function.Supplier;
+import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * Lends loop devices. The only code that knows the order in which a device is made, changed and given back; whatever
+ * fails on the way, what was done before is undone by the one way in which every device ends.
+ */
+public final class LoopService {
+
+    private static final Logger log = LoggerFactory.getLogger(LoopService.class);
+
+    /** How long a call waits for another one that changes the same device. */
+    private static final int WAIT_SECONDS = 30;
+
+    private final Losetup losetup;
+    private final ImageStore images;
+    private final Limits limits;
+    private final Ticker ticker;
+    private final Clock clock;
+    private final LoopEvent.Listener events;
+    private final Records records;
+    private final RequestKeys keys = new RequestKeys();
+    private final LoopRegistry registry;
+    private final Inventory inventory;
+    private final Teardown teardown;
+    private final Releaser releaser;
+    private final LeaseBook leases;
+    private final DeviceEditor editor;
+    private final Reaper reaper;
+    private final Recovery recovery;
+    private volatile Phase phase = Phase.RECOVERING;
+
+    /** What the agent is ready for. */
+    public enum Phase {
+        /** It compares what it remembers with the kernel. */
+        RECOVERING,
+        /** Everything. */
+        SERVING,
+        /** Nothing new. */
+        STOPPING
+    }
+
+    /** What was asked for, and whether it is an earlier answer to the same Idempotency-Key. */
+    public record Answer<T>(T value, boolean repeated) {}
+
+    /** A lease with its devices. */
+    public record Group(LeaseSnapshot lease, List<LoopSnapshot> devices) {}
+
+    /**
+     * Builds the service around the ground floor; {@link #recover} makes it ready.
+     *
+     * @param bootId which run of the kernel this is: {@code /proc/sys/kernel/random/boot_id}
+     */
+    public LoopService(
+            Losetup losetup,
+            ImageStore images,
+            DeviceUsers users,
+            Journal journal,
+            String bootId,
+            Limits limits,
+            Ticker ticker,
+            Clock clock,
+            LoopEvent.Listener events)
+            throws IOException {
+        this.losetup = losetup;
+        this.images = images;
+        this.limits = limits;
+        this.ticker = ticker;
+        this.clock = clock;
+        this.events = events;
+        Agenda agenda = new Agenda();
+        this.records = new Records(journal, bootId, ticker, clock);
+        this.registry = new LoopRegistry(limits, ticker, agenda, records, keys);
+        this.inventory = new Inventory(registry, losetup, images, ticker, events);
+        this.teardown = new Teardown(losetup, images, users);
+        this.releaser = new Releaser(registry, losetup, teardown, ticker, agenda, events);
+        this.leases = new LeaseBook(registry, releaser, agenda, limits, records, ticker, clock, events);
+        this.editor = new DeviceEditor(registry, inventory, losetup, images, teardown, limits);
+        this.reaper = new Reaper(leases, registry, inventory, releaser, agenda, ticker, limits.grace());
+        this.recovery = new Recovery(
+                records, registry, keys, leases, releaser, losetup, images, ticker, clock, limits, this::reattach);
+    }
+
+    /** Brings records, images and kernel together, then serves. */
+    public Recovery.Report recover() {
+        Recovery.Report report = recovery.run();
+        reaper.start();
+        phase = Phase.SERVING;
+        return report;
+    }
+
+    /** For tests that move the clock: does now what the reaper's thread would do. */
+    void reap() {
+        reaper.look();
+    }
+
+    public Phase phase() {
+        return phase;
+    }
+
+    /** What the last start found; empty before it has. */
+    public Optional<Recovery.Report> recovered() {
+        return recovery.report();
+    }
+
+    /** What is lent now. */
+    public LoopRegistry.Usage usage() {
+        return registry.usage();
+    }
+
+    /** What may be lent. */
+    public Limits limits() {
+        return limits;
+    }
+
+    // Making
+
+    /**
+     * Makes a device, and answers when the kernel has confirmed what was asked.
+     *
+     * @param key when it came before with the same request, what it made then is answered
+     */
+    public Answer<LoopSnapshot> create(LoopSpec spec, LeaseChoice choice, String owner, @Nullable RequestKey key) {
+        return once(
+                owner,
+                key,
+                id -> inventory.observe(inventory.find(id)),
+                LoopSnapshot::requiredId,
+                () -> make(spec, choice, owner, key));
+    }
+
+    private LoopSnapshot make(LoopSpec spec, LeaseChoice choice, String owner, @Nullable RequestKey key) {
+        return switch (choice) {
+            case LeaseChoice.Own own -> createOnItsOwn(spec, own.terms(), owner, key);
+            case LeaseChoice.Existing existing -> make(spec, leases.find(existing.leaseId()), key);
+        };
+    }
+
+    private LoopSnapshot createOnItsOwn(LoopSpec spec, LeaseTerms terms, String owner, @Nullable RequestKey key) {
+        Lease lease = leases.grant(terms, owner, true, null);
+        try {
+            return make(spec, lease, key);
+        } catch (RuntimeException e) {
+            leases.revoke(lease);
+            throw e;
+        }
+    }
+
+    /** Makes a lease and its devices, all or none. */
+    public Answer<Group> createLease(LeaseTerms terms, List<LoopSpec> specs, String owner, @Nullable RequestKey key) {
+        return once(owner, key, this::group, group -> group.lease().id(), () -> makeGroup(terms, specs, owner, key));
+    }
+
+    private Group makeGroup(LeaseTerms terms, List<LoopSpec> specs, String owner, @Nullable RequestKey key) {
+        Lease lease = leases.grant(terms, owner, false, key);
+        try {
+            lease.announce();
+            Step.GROUP_RECORDED.reached();
+            List<LoopSnapshot> devices = new ArrayList<>();
+            for (LoopSpec spec : specs) {
+                devices.add(makeNth(spec, lease, devices.size()));
+                Step.GROUP_DEVICE_MADE.reached();
+            }
+            leases.start(lease);
+            Step.GROUP_STARTED.reached();
+        } catch (RuntimeException e) {
+            leases.revoke(lease);
+            throw e;
+        }
+        return group(lease.id());
+    }
+
+    private LoopSnapshot makeNth(LoopSpec spec, Lease lease, int index) {
+        try {
+            return make(spec, lease, null);
+        } catch (LoopException.Invalid e) {
+            throw e.within("devices[" + index + "]");
+        }
+    }
+
+    private Group group(String leaseId) {
+        LeaseSnapshot lease = leases.find(leaseId).snapshot(ticker.nanos());
+        List<LoopSnapshot> devices = lease.deviceIds().stream()
+                .flatMap(id -> registry.loop(id).stream())
+                .map(inventory::observe)
+                .toList();
+        return new Group(lease, devices);
+    }
+
+    /** Does something once for each key; a repetition finds what the first one made. */
+    private <T> Answer<T> once(
+            String owner,
+            @Nullable RequestKey key,
+            Function<String, T> find,
+            Function<T, String> idOf,
+            Supplier<T> make) {
+        if (key != null) {
+            Optional<String> made = keys.begin(owner, key);
+            if (made.isPresent()) {
+                return new Answer<>(find.apply(made.get()), true);
+            }
+        }
+        try {
+            refuseWhileStopping();
+            T value = make.get();
+            keys.made(owner, key, idOf.apply(value));
+            return new Answer<>(value, false);
+        } catch (RuntimeException e) {
+            keys.failed(owner, key);
+            throw e;
+        }
+    }
+
+    private LoopSnapshot make(LoopSpec spec, Lease lease, @Nullable RequestKey key) {
+        limits.checkImageBytes(spec.sizeBytes());
+        ManagedLoop loop = ManagedLoop.wanted(spec, lease, clock.instant().truncatedTo(ChronoUnit.MILLIS), key);
+        loop.work().lock();
+        try {
+            registry.reserve(loop);
+            Step.CREATE_RESERVED.reached();
+            return make(loop, lease);
+        } finally {
+            loop.work().unlock();
+        }
+    }
+
+    private LoopSnapshot make(ManagedLoop loop, Lease lease) {
+        try {
+            if (!lease.join(loop.id())) {
+                throw leases.ended(lease);
+            }
+            registry.announce(loop);
+            Step.CREATE_RECORDED.reached();
+            LoopDevice device = attachNew(loop);
+            if (lease.terms().ofDevice()) {
+                leases.start(lease);
+                Step.CREATE_LEASE_STARTED.reached();
+            }
+            Standing made = registry.change(loop, standing -> standing.become(LoopState.CREATING, LoopState.READY));
+            Step.CREATE_READY.reached();
+            if (made.state() != LoopState.READY) {
+                throw leases.ended(lease);
+            }
+            events.happened(Releaser.event(LoopEvent.Type.DEVICE_READY, loop, device.backingFile()));
+            return inventory.snapshot(loop, Optional.of(device));
+        } catch (IOException | RuntimeException e) {
+            registry.insist(loop, standing -> standing.releasing(EndReason.DELETED, OnExpiry.UNMOUNT));
+            releaser.release(loop);
+            RuntimeException failure = e instanceof IOException io ? Failures.of(io) : (RuntimeException) e;
+            events.happened(Releaser.event(LoopEvent.Type.DEVICE_REFUSED, loop, failure.getMessage()));
+            throw failure;
+        }
+    }
+
+    private LoopDevice attachNew(ManagedLoop loop) throws IOException {
+        LoopSpec spec = loop.spec();
+        if (spec.reuseFile()) {
+            try (OpenImage image = images.openExisting(spec.requiredImagePath(), spec.readOnly())) {
+                Step.CREATE_IMAGE_FOUND.reached();
+                registry.map(loop, image.file());
+                return attach(loop, image);
+            }
+        }
+        long bytes = spec.sizeBytes().orElseThrow();
+        try (OpenImage image = images.create(
+                loop.id(),
+                spec.imagePath(),
+                bytes,
+                spec.allocation(),
+                file -> registry.change(loop, standing -> standing.with(file)))) {
+            Step.CREATE_IMAGE_MADE.reached();
+            registry.map(loop, image.file());
+            return attach(loop, image);
+        }
+    }
+
+    private LoopDevice attach(ManagedLoop loop, OpenImage image) throws IOException {
+        LoopSpec spec = loop.spec();
+        Standing standing = registry.note(loop, now -> now.with(image.file()));
+        Step.CREATE_IMAGE_KNOWN.reached();
+        long section = Section.check(
+                image.file().sizeBytes(), spec.offsetBytes(), spec.sizeLimitBytes(), standing.sectorSize());
+        if (spec.reuseFile()) {
+            refuseForeignOverlap(spec, image.file());
+        }
+        Step.CREATE_MAPPED.reached();
+        LoopDevice device = losetup.attach(new Attachment(
+                image.fd(),
+                image.file().path(),
+                spec.offsetBytes(),
+                spec.sizeLimitBytes(),
+                standing.sectorSize(),
+                spec.readOnly(),
+                spec.partScan(),
+                standing.directIo(),
+                spec.number(),
+                records.tag(loop.id())));
+        Step.CREATE_ATTACHED.reached();
+        registry.note(loop, now -> now.withAttachment(device.identity()));
+        if (device.sizeBytes() != section) {
+            throw new LoopException.KernelFailure(
+                    "The kernel made a device of " + device.sizeBytes() + " bytes instead of " + section
+                            + "; it was undone.",
+                    "EINVAL",
+                    null);
+        }
+        Step.CREATE_CHECKED.reached();
+        return device;
+    }
+
+    /** Another program may have attached the same file: two writers of one part would destroy each other's data. */
+    private void refuseForeignOverlap(LoopSpec spec, ImageFile image) throws LosetupException {
+        Section mine = Section.of(spec.offsetBytes(), spec.sizeLimitBytes());
+        for (LoopDevice other : losetup.list()) {
+            boolean sameFile = other.backingInode() == image.inode()
+                    && other.backingDevice().equals(image.device());
+            if (sameFile
+                    && !other.readOnly()
+                    && !spec.readOnly()
+                    && mine.overlaps(Section.of(other.offsetBytes(), other.sizeLimitBytes()))) {
+                throw new LoopException.ImageOverlap(other.name() + " maps this part of the file, and both may write."
+                        + " Map parts that do not overlap, or map it read-only.");
+            }
+        }
+    }
+
+    // Looking
+
+    /** Any loop device of the host, or a detached one of ours. */
+    public LoopSnapshot get(DeviceRef ref) {
+        return switch (ref) {
+            case DeviceRef.Id id -> {
+                LoopSnapshot snapshot = inventory.observe(inventory.find(id.id()));
+                inventory.find(id.id());
+                yield snapshot;
+            }
+            case DeviceRef.Name name -> inventory.observe(inventory.attached(name));
+        };
+    }
+
+    /** Every attached loop device of the host by number, then our detached ones by id. */
+    public List<LoopSnapshot> list(Predicate<LoopSnapshot> wanted) {
+        return inventory.list(wanted);
+    }
+
+    /** Who uses an attached device, ours or foreign, looked up now. */
+    public List<DeviceUser> users(DeviceRef ref) {
+        Optional<LoopDevice> device = get(ref).observed();
+        if (device.isEmpty()) {
+            return List.of();
+        }
+        try {
+            return teardown.users(device.get());
+        } catch (IOException e) {
+            throw Failures.of(e);
+        }
+    }
+
+    // Changing
+
+    /** Changes a device, all or nothing. */
+    public LoopSnapshot patch(DeviceRef ref, Precondition precondition, LoopPatch patch) {
+        return working(ref, precondition, loop -> {
+            Optional<Lease> target = patch.leaseId().map(leases::find);
+            target.ifPresent(lease -> leases.checkSameOwner(lease, loop));
+            editor.edit(loop, patch);
+            target.ifPresent(lease -> move(loop, lease));
+            events.happened(Releaser.event(LoopEvent.Type.DEVICE_CHANGED, loop, null));
+            return inventory.observe(loop);
+        });
+    }
+
+    private void move(ManagedLoop loop, Lease target) {
+        Lease before = loop.standing().lease();
+        if (before == target) {
+            return;
+        }
+        if (!target.join(loop.id())) {
+            throw leases.ended(target);
+        }
+        Step.MOVE_JOINED.reached();
+        try {
+            registry.change(loop, now -> now.with(target));
+        } catch (LoopException e) {
+            target.leave(loop.id());
+            throw e;
+        }
+        Step.MOVE_RECORDED.reached();
+        registry.leave(before, loop.id(), EndReason.DELETED);
+        Step.MOVE_LEFT.reached();
+    }
+
+    /** Detaches a device and keeps its image. */
+    public LoopSnapshot detach(DeviceRef ref, Precondition precondition) {
+        return working(ref, precondition, loop -> {
+            LoopIdentity attachment = loop.standing().attachment();
+            if (attachment != null) {
+                teardown.detachUnused(attachment);
+                Step.DETACH_GONE.reached();
+                registry.insist(loop, now -> now.withAttachment(null).become(LoopState.READY, LoopState.DETACHED));
+                Step.DETACH_RECORDED.reached();
+                events.happened(Releaser.event(LoopEvent.Type.DEVICE_DETACHED, loop, null));
+            }
+            return inventory.observe(loop);
+        });
+    }
+
+    /** Attaches a detached device's image again, as it was; to the number that it was made with, if one was named. */
+    public LoopSnapshot attach(DeviceRef ref, Precondition precondition) {
+        refuseWhileStopping();
+        return working(ref, precondition, loop -> {
+            if (loop.standing().attachment() == null) {
+                try {
+                    reattach(loop);
+                } catch (ImageException.NotFound | ImageException.Replaced e) {
+                    inventory.lose(loop);
+                    throw new LoopException.Ended("device", loop.id(), EndReason.LOST);
+                }
+            }
+            return inventory.observe(loop);
+        });
+    }
+
+    /** For a caller that holds the device's {@link ManagedLoop#work()}. */
+    private void reattach(ManagedLoop loop) throws IOException {
+        try (OpenImage image = images.reopen(loop.image(), loop.spec().readOnly())) {
+            Step.ATTACH_OPENED.reached();
+            attach(loop, image);
+            Step.ATTACH_BOUND.reached();
+            registry.change(loop, now -> now.become(LoopState.DETACHED, LoopState.READY));
+            Step.ATTACH_READY.reached();
+            events.happened(Releaser.event(LoopEvent.Type.DEVICE_ATTACHED, loop, null));
+        } catch (IOException | RuntimeException e) {
+            LoopIdentity halfMade = loop.standing().attachment();
+            if (halfMade != null) {
+                try {
+                    teardown.detachUnused(halfMade);
+                } catch (IOException | RuntimeException undo) {
+                    e.addSuppressed(undo);
+                }
+                registry.note(loop, now -> now.withAttachment(null));
+            }
+            throw e;
+        }
+    }
+
+    // Giving back
+
+    /** How a DELETE went. */
+    public sealed interface Release {
+        /** Device and image are gone. */
+        record Done() implements Release {}
+
+        /** Somebody still holds it open; it finishes by itself. */
+        record Pending(LoopSnapshot device) implements Release {}
+    }
+
+    /**
+     * Gives a device back.
+     *
+     * @param force removes its users first: mounts, swap, holders, partitions
+     * @throws LoopException.DeviceBusy without {@code force}, when somebody uses it; nothing has changed then
+     */
+    public Release delete(DeviceRef ref, Precondition precondition, boolean force) {
+        ManagedLoop loop = named(ref, precondition);
+        lockWork(loop);
+        try {
+            if (registry.loop(loop.id()).isEmpty()) {
+                return new Release.Done();
+            }
+            precondition.check(loop.etag());
+            if (force) {
+                releaser.mark(loop, EndReason.DELETED, OnExpiry.UNMOUNT);
+            } else if (loop.standing().endReason() == null) {
+                detachForGood(loop);
+            }
+            return releaser.release(loop)
+                    ? new Release.Done()
+                    : new Release.Pending(inventory.snapshot(loop, inventory.attachment(loop)));
+        } catch (IOException e) {
+            throw Failures.of(e);
+        } finally {
+            loop.work().unlock();
+        }
+    }
+
+    /** Records that the device ends, and detaches it; takes the record back when it is in use. */
+    private void detachForGood(ManagedLoop loop) throws IOException {
+        Standing before = loop.standing();
+        Standing ending = before.releasing(EndReason.DELETED, OnExpiry.DETACH);
+        registry.intend(loop, ending);
+        Step.DELETE_RECORDED.reached();
+        try {
+            if (before.attachment() != null) {
+                teardown.detachUnused(before.attachment());
+            }
+        } catch (IOException | RuntimeException e) {
+            registry.intend(loop, loop.standing());
+            throw e;
+        }
+        Step.DELETE_GONE.reached();
+        registry.note(loop, now -> now.withAttachment(null).releasing(EndReason.DELETED, OnExpiry.DETACH));
+    }
+
+    // Leases
+
+    public LeaseSnapshot lease(String id) {
+        return leases.find(id).snapshot(ticker.nanos());
+    }
+
+    /** Every lease that lives or is being released, the oldest first. */
+    public List<LeaseSnapshot> leases() {
+        long now = ticker.nanos();
+        return registry.leases().stream()
+                .filter(Lease::isStarted)
+                .map(lease -> lease.snapshot(now))
+                .sorted(Comparator.comparing(LeaseSnapshot::createTime).thenComparing(LeaseSnapshot::id))
+                .toList();
+    }
+
+    /** Prolongs a lease from now. */
+    public LeaseSnapshot renew(String id, Precondition precondition, OptionalLong ttlSeconds) {
+        Lease lease = leases.find(id);
+        precondition.check(lease.snapshot(ticker.nanos()).etag());
+        return leases.renew(lease, ttlSeconds);
+    }
+
+    /**
+     * Ends a lease and releases its devices.
+     *
+     * @return whether all are gone; false: some are still being released
+     */
+    public boolean endLease(String id, Precondition precondition) {
+        Lease lease = leases.find(id);
+        precondition.check(lease.snapshot(ticker.nanos()).etag());
+        return leases.end(lease, EndReason.DELETED);
+    }
+
+    // Stopping
+
+    /** Refuses new devices from now on. */
+    public void stop() {
+        phase = Phase.STOPPING;
+    }
+
+    private void refuseWhileStopping() {
+        if (phase == Phase.STOPPING) {
+            throw new LoopException.ShuttingDown();
+        }
+    }
+
+    /**
+     * Stops. What is kept goes on living by its leases, and the next agent takes it over.
+     *
+     * @param releaseAll whether everything is given back first
+     */
+    public void close(boolean releaseAll) {
+        stop();
+        List<CompletableFuture<Boolean>> releases = new ArrayList<>();
+        if (releaseAll) {
+            for (ManagedLoop loop : registry.loops()) {
+                releaser.mark(
+                        loop,
+                        EndReason.SHUTDOWN,
+                        loop.standing().lease().terms().onExpiry());
+                releases.add(releaser.submit(loop));
+            }
+        }
+        reaper.close();
+        releaser.close();
+        long gone = releases.stream().filter(release -> release.getNow(false)).count();
+        log.info(
+                "Stopped: {} devices released, {} kept.", gone, registry.usage().devices());
+    }
+
+    // Finding
+
+    private interface Work<T> {
+        T on(ManagedLoop loop) throws IOException;
+    }
+
+    /** Works on a device that is READY or DETACHED, while nobody else changes it. */
+    private <T> T working(DeviceRef ref, Precondition precondition, Work<T> work) {
+        ManagedLoop loop = named(ref, precondition);
+        lockWork(loop);
+        try {
+            inventory.mend(loop);
+            inventory.find(loop.id());
+            precondition.check(loop.etag());
+            LoopState state = loop.standing().state();
+            if (state != LoopState.READY && state != LoopState.DETACHED) {
+                throw new LoopException.WrongState("The device is " + state + ": it cannot be changed any more.");
+            }
+            return work.on(loop);
+        } catch (IOException e) {
+            throw Failures.of(e);
+        } finally {
+            loop.work().unlock();
+        }
+    }
+
+    private static void lockWork(ManagedLoop loop) {
+        try {
+            if (loop.work().tryLock(WAIT_SECONDS, TimeUnit.SECONDS)) {
+                return;
+            }
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+        }
+        throw new LoopException.WrongState("Another call has been changing this device for a long time. Try again.");
+    }
+
+    /** Finds what a changing call names; by name only with a precondition. */
+    private ManagedLoop named(DeviceRef ref, Precondition precondition) {
+        return switch (ref) {
+            case DeviceRef.Id id -> inventory.find(id.id());
+            case DeviceRef.Name name -> named(name, precondition);
+        };
+    }
+
+    private ManagedLoop named(DeviceRef.Name name, Precondition precondition) {
+        ManagedLoop loop = inventory
+                .owner(inventory.attached(name))
+                .orElseThrow(() -> new LoopException.NotManaged(name.toString()));
+        if (precondition instanceof Precondition.None) {
+            throw new LoopException.PreconditionRequired(name.toString());
+        }
+        return loop;
+    }
+}

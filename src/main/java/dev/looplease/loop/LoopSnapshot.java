@@ -1,0 +1,68 @@
+package dev.looplease.loop;
+
+import dev.looplease.losetup.LoopDevice;
+import java.time.Instant;
+import java.util.Map;
+import java.util.Objects;
+import java.util.Optional;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * A loop device of the host as it was at one moment: ours, attached or not, or a foreign one.
+ *
+ * @param managed what the agent knows of it; empty for a foreign one
+ * @param observed what the kernel says of it; empty when it is not attached
+ */
+public record LoopSnapshot(Optional<Managed> managed, Optional<LoopDevice> observed) {
+
+    /**
+     * The agent's part.
+     *
+     * @param imageBytes the image file's length
+     * @param allocatedBytes what it occupies on the disk
+     * @param image its path
+     */
+    public record Managed(
+            String id,
+            String etag,
+            LoopState state,
+            String owner,
+            Instant createTime,
+            Map<String, String> labels,
+            @Nullable String image,
+            long imageBytes,
+            long allocatedBytes,
+            long offsetBytes,
+            long sizeLimitBytes,
+            int sectorSize,
+            boolean readOnly,
+            boolean partScan,
+            LeaseSnapshot lease) {}
+
+    /** A strong entity tag: of ours the revision; of a foreign one its binding, and what may change during it. */
+    public String etag() {
+        return managed.map(Managed::etag)
+                .orElseGet(() -> observed.map(LoopSnapshot::foreignEtag).orElseThrow());
+    }
+
+    /** The id, of a device that is known to be ours. */
+    public String requiredId() {
+        return managed.orElseThrow().id();
+    }
+
+    private static String foreignEtag(LoopDevice device) {
+        int details = Objects.hash(
+                device.sizeBytes(),
+                device.sectorSize(),
+                device.offsetBytes(),
+                device.sizeLimitBytes(),
+                device.readOnly(),
+                device.directIo(),
+                device.autoclear(),
+                device.partScan(),
+                device.backingFile(),
+                device.backingFileDeleted(),
+                device.partitions());
+        return "\"" + device.name() + "." + device.diskSeq() + "." + Integer.toHexString(details) + "\"";
+    }
+}

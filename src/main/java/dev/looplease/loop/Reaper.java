@@ -1,0 +1,106 @@
+package dev.looplease.loop;
+
+import java.time.Duration;
+import java.util.concurrent.locks.LockSupport;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * Ends what is due: one thread, driven by the next deadline. It only marks, and hands the work to the {@link Releaser},
+ * so nothing slow delays the next lease; whatever fails, it goes on.
+ */
+public final class Reaper implements AutoCloseable {
+
+    private static final Logger log = LoggerFactory.getLogger(Reaper.class);
+
+    /** Deadlines are CLOCK_BOOTTIME and parking is not: look at the clock at least this often. */
+    private static final Duration LONGEST_NAP = Duration.ofMillis(500);
+
+    /** Waking later than this means that the process, or the host, stood still. */
+    private static final Duration STALL = Duration.ofSeconds(1);
+
+    /** How often records are compared with the kernel. */
+    private static final Duration COMPARE_EVERY = Duration.ofMinutes(1);
+
+    private static final Agenda.Subject COMPARISON = new Agenda.Subject(Agenda.Kind.COMPARISON, "");
+
+    private final LeaseBook leases;
+    private final LoopRegistry registry;
+    private final Inventory inventory;
+    private final Releaser releaser;
+    private final Agenda agenda;
+    private final Ticker ticker;
+    private final Duration grace;
+    private volatile boolean stopped;
+    private long nextLook;
+    private long claimsFrom = Long.MIN_VALUE;
+
+    Reaper(
+            LeaseBook leases,
+            LoopRegistry registry,
+            Inventory inventory,
+            Releaser releaser,
+            Agenda agenda,
+            Ticker ticker,
+            Duration grace) {
+        this.leases = leases;
+        this.registry = registry;
+        this.inventory = inventory;
+        this.releaser = releaser;
+        this.agenda = agenda;
+        this.ticker = ticker;
+        this.grace = grace;
+        this.nextLook = ticker.nanos();
+    }
+
+    /** Starts the thread. */
+    void start() {
+        nextLook = ticker.nanos();
+        agenda.put(nextLook + COMPARE_EVERY.toNanos(), COMPARISON);
+        Thread.ofPlatform().name("reaper").daemon().start(this::run);
+    }
+
+    private void run() {
+        while (!stopped) {
+            try {
+                LockSupport.parkNanos(Math.max(0, look() - ticker.nanos()));
+            } catch (RuntimeException e) {
+                log.error("The reaper goes on after a failure.", e);
+                LockSupport.parkNanos(LONGEST_NAP.toNanos());
+            }
+        }
+    }
+
+    /**
+     * Ends what is due now.
+     *
+     * @return when to look again
+     */
+    synchronized long look() {
+        long now = ticker.nanos();
+        if (now - nextLook > STALL.toNanos()) {
+            claimsFrom = now + grace.toNanos();
+            log.warn(
+                    "The agent stood still for {} ms: leases get {} s to be renewed before any is ended.",
+                    (now - nextLook) / 1_000_000,
+                    grace.toSeconds());
+        }
+        for (Agenda.Subject due : agenda.takeDue(now)) {
+            switch (due.kind()) {
+                case LEASE -> leases.expire(due.id(), now, claimsFrom);
+                case RELEASE -> registry.loop(due.id()).ifPresent(releaser::retry);
+                case COMPARISON -> {
+                    agenda.put(now + COMPARE_EVERY.toNanos(), COMPARISON);
+                    releaser.background(() -> registry.loops().forEach(inventory::mend));
+                }
+            }
+        }
+        nextLook = Math.min(agenda.next(), now + LONGEST_NAP.toNanos());
+        return nextLook;
+    }
+
+    @Override
+    public void close() {
+        stopped = true;
+    }
+}

@@ -1,0 +1,167 @@
+package dev.looplease.loop;
+
+import dev.looplease.journal.Durability;
+import dev.looplease.journal.Journal;
+import java.io.IOException;
+import java.nio.charset.StandardCharsets;
+import java.time.Clock;
+import java.util.ArrayList;
+import java.util.Base64;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+import tools.jackson.core.JacksonException;
+import tools.jackson.databind.DeserializationFeature;
+import tools.jackson.databind.json.JsonMapper;
+
+/**
+ * What must survive kill -9: devices and leases in the journal, written before the effect that they announce and struck
+ * out after it is undone.
+ */
+final class Records {
+
+    private static final Logger log = LoggerFactory.getLogger(Records.class);
+
+    private static final String DEVICE = "device/";
+    private static final String LEASE = "lease/";
+    private static final String ASIDE = "aside/";
+    private static final String AGENT = "agent";
+
+    private static final JsonMapper JSON = JsonMapper.builder()
+            // A record of a newer version may know more.
+            .disable(DeserializationFeature.FAIL_ON_UNKNOWN_PROPERTIES)
+            .build();
+
+    private final Journal journal;
+    private final String bootId;
+    private final String agentId;
+    private final Ticker ticker;
+    private final Clock clock;
+
+    /** What a stopped agent left. */
+    record Remains(Map<String, DeviceRecord> devices, Map<String, LeaseRecord> leases, int setAside) {}
+
+    Records(Journal journal, String bootId, Ticker ticker, Clock clock) throws IOException {
+        this.journal = journal;
+        this.bootId = bootId;
+        this.ticker = ticker;
+        this.clock = clock;
+        byte[] known = journal.live().get(AGENT);
+        this.agentId = known == null ? Ids.next() : new String(known, StandardCharsets.US_ASCII);
+        if (known == null) {
+            journal.put(AGENT, agentId.getBytes(StandardCharsets.US_ASCII), Durability.MEMORY);
+        }
+    }
+
+    /** Which run of the kernel this is. */
+    String bootId() {
+        return bootId;
+    }
+
+    /** What the kernel keeps beside our attachments: whose they are, two agents on one host told apart. */
+    String tag(String deviceId) {
+        return "looplease:" + agentId + ":" + deviceId;
+    }
+
+    /** Whether an attachment is this agent's, whatever else is known of it. */
+    boolean isOurs(String tag) {
+        return tag.startsWith("looplease:" + agentId + ":");
+    }
+
+    /**
+     * Records how a device is going to stand. An image outside the images directory is no orphan that a name gives away
+     * after a power cut: its record is on the disk before the file is.
+     */
+    void save(ManagedLoop loop, Standing standing) {
+        boolean elsewhere = loop.ownsImage() && loop.spec().imagePath() != null;
+        put(
+                DEVICE + loop.id(),
+                DeviceRecord.of(loop, standing, bootId),
+                elsewhere ? Durability.DISK : Durability.MEMORY);
+    }
+
+    void save(Lease.Terms terms, Lease.Times times) {
+        put(LEASE + terms.id(), record(terms, times), Durability.MEMORY);
+    }
+
+    private LeaseRecord record(Lease.Terms terms, Lease.Times times) {
+        long remainingMillis = times.deadline() == Lease.NEVER ? 0 : (times.deadline() - ticker.nanos()) / 1_000_000;
+        return new LeaseRecord(
+                terms.id(),
+                terms.owner(),
+                terms.labels(),
+                terms.onExpiry(),
+                terms.createTime().toEpochMilli(),
+                times.ttl().toSeconds(),
+                terms.maxTtl() == null ? null : terms.maxTtl().toSeconds(),
+                terms.ofDevice(),
+                times.started(),
+                times.deadline(),
+                times.lastDeadline(),
+                bootId,
+                clock.millis() + remainingMillis,
+                times.claimed(),
+                terms.key());
+    }
+
+    private void put(String key, Object record, Durability durability) {
+        try {
+            journal.put(key, JSON.writeValueAsBytes(record), durability);
+        } catch (IOException e) {
+            throw Failures.of(e);
+        }
+    }
+
+    void strikeDevice(String id) {
+        strike(DEVICE + id);
+    }
+
+    void strikeLease(String id) {
+        strike(LEASE + id);
+    }
+
+    /** What stays recorded although it is gone does no harm: recovery finds nothing to do for it. */
+    private void strike(String key) {
+        try {
+            journal.remove(key, Durability.MEMORY);
+        } catch (IOException e) {
+            log.warn("{} could not be struck out of the journal: {}", key, e.getMessage());
+        }
+    }
+
+    /** Reads what is there; a record that means nothing is set aside and reported, never fatal. */
+    Remains read() throws IOException {
+        Map<String, DeviceRecord> devices = new HashMap<>();
+        Map<String, LeaseRecord> leases = new HashMap<>();
+        List<String> nonsense = new ArrayList<>();
+        Map<String, byte[]> live = journal.live();
+        live.forEach((key, value) -> {
+            try {
+                if (key.startsWith(DEVICE)) {
+                    DeviceRecord record = JSON.readValue(value, DeviceRecord.class);
+                    devices.put(record.id(), record);
+                } else if (key.startsWith(LEASE)) {
+                    LeaseRecord record = JSON.readValue(value, LeaseRecord.class);
+                    leases.put(record.id(), record);
+                } else if (!key.equals(AGENT) && !key.startsWith(ASIDE)) {
+                    nonsense.add(key);
+                }
+            } catch (JacksonException | NullPointerException e) {
+                log.warn("The record {} makes no sense: {}", key, e.getMessage());
+                nonsense.add(key);
+            }
+        });
+        for (String key : nonsense) {
+            byte[] value = live.get(key);
+            log.warn(
+                    "Set aside: {} = {}",
+                    key,
+                    value == null ? "" : Base64.getEncoder().encodeToString(value));
+            journal.put(ASIDE + key, value == null ? new byte[0] : value, Durability.MEMORY);
+            journal.remove(key, Durability.MEMORY);
+        }
+        return new Remains(devices, leases, nonsense.size() + journal.damage().size());
+    }
+}

@@ -1,0 +1,420 @@
+package dev.looplease.loop;
+
+import dev.looplease.image.ImageException;
+import dev.looplease.image.ImageFile;
+import dev.looplease.image.ImageStore;
+import dev.looplease.image.OpenImage;
+import dev.looplease.image.Presence;
+import dev.looplease.losetup.LoopDevice;
+import dev.looplease.losetup.LoopHandle;
+import dev.looplease.losetup.Losetup;
+import java.io.IOException;
+import java.nio.file.Path;
+import java.time.Clock;
+import java.time.Duration;
+import java.time.Instant;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.HashSet;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.Set;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.TimeoutException;
+import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * What an agent does before it serves: it compares the records of the one before it with the images and the kernel, and
+ * the kernel wins. What lives is adopted, what was half made or half released ends, what is provably ours but on no
+ * record ends too, and everything else is left alone.
+ */
+public final class Recovery {
+
+    private static final Logger log = LoggerFactory.getLogger(Recovery.class);
+
+    /** How long the start waits for releases; what takes longer goes on afterwards. */
+    private static final Duration PATIENCE = Duration.ofSeconds(5);
+
+    private static final String IMAGE_SUFFIX = ".img";
+
+    private final Records records;
+    private final LoopRegistry registry;
+    private final RequestKeys keys;
+    private final LeaseBook leases;
+    private final Releaser releaser;
+    private final Losetup losetup;
+    private final ImageStore images;
+    private final Ticker ticker;
+    private final Clock clock;
+    private final Limits limits;
+    private final Reattach reattach;
+    private volatile @Nullable Report report;
+
+    /** Attaches a detached device again. */
+    @FunctionalInterface
+    interface Reattach {
+        void attach(ManagedLoop loop) throws IOException;
+    }
+
+    /**
+     * What was found.
+     *
+     * @param adopted devices that go on as they were
+     * @param reattached devices that the kernel had lost in a reboot
+     * @param ended devices that were half made, half released or whose lease had ended
+     * @param lost devices whose image and attachment are gone
+     * @param orphans images and attachments of ours that were on no record, and ended
+     * @param setAside records that made no sense
+     * @param unproven attachments that look like ours and cannot be proven to be; left alone
+     */
+    public record Report(int adopted, int reattached, int ended, int lost, int orphans, int setAside, int unproven) {}
+
+    Recovery(
+            Records records,
+            LoopRegistry registry,
+            RequestKeys keys,
+            LeaseBook leases,
+            Releaser releaser,
+            Losetup losetup,
+            ImageStore images,
+            Ticker ticker,
+            Clock clock,
+            Limits limits,
+            Reattach reattach) {
+        this.records = records;
+        this.registry = registry;
+        this.keys = keys;
+        this.leases = leases;
+        this.releaser = releaser;
+        this.losetup = losetup;
+        this.images = images;
+        this.ticker = ticker;
+        this.clock = clock;
+        this.limits = limits;
+        this.reattach = reattach;
+    }
+
+    /** What the last run found; empty before it has ended. */
+    Optional<Report> report() {
+        return Optional.ofNullable(report);
+    }
+
+    /**
+     * Runs once, before anything is served.
+     *
+     * @throws LoopException when journal, images or kernel cannot be read at all
+     */
+    Report run() {
+        try {
+            Report found = new Run().compare();
+            report = found;
+            log.info("Recovered: {}", found);
+            return found;
+        } catch (IOException e) {
+            throw Failures.of(e);
+        }
+    }
+
+    /** One comparison. */
+    private final class Run {
+
+        private final Records.Remains remains = records.read();
+        private final List<LoopDevice> attached = losetup.list();
+        private final Map<String, ImageFile> ownImages = new HashMap<>();
+        private final Map<String, Lease> byId = new HashMap<>();
+        private final Set<Integer> known = new HashSet<>();
+        private final List<ManagedLoop> ending = new ArrayList<>();
+        private int adopted;
+        private int reattached;
+        private int lost;
+        private int orphans;
+
+        Run() throws IOException {
+            for (ImageFile image : images.ownNamed()) {
+                ownImages.put(idOf(image.path()), image);
+            }
+        }
+
+        Report compare() throws IOException {
+            remains.leases().values().forEach(this::restore);
+            for (DeviceRecord record : remains.devices().values()) {
+                restore(record);
+            }
+            endOrphans();
+            int unproven = countUnproven();
+            for (Lease lease : byId.values()) {
+                leases.adopt(lease);
+            }
+            await(ending.stream().map(releaser::submit).toList());
+            return new Report(
+                    adopted, reattached, ending.size() - orphans, lost, orphans, remains.setAside(), unproven);
+        }
+
+        private void restore(LeaseRecord record) {
+            Lease lease = new Lease(
+                    new Lease.Terms(
+                            record.id(),
+                            record.owner(),
+                            record.labels(),
+                            record.onExpiry(),
+                            record.maxTtlSeconds() == null ? null : Duration.ofSeconds(record.maxTtlSeconds()),
+                            Instant.ofEpochMilli(record.createTime()),
+                            record.ofDevice(),
+                            record.key()),
+                    times(record),
+                    records);
+            byId.put(lease.id(), lease);
+            keys.made(record.owner(), record.key(), record.id());
+        }
+
+        private Lease.Times times(LeaseRecord record) {
+            Duration ttl = Duration.ofSeconds(record.ttlSeconds());
+            long now = ticker.nanos();
+            if (!record.started()) {
+                return new Lease.Times(ttl, false, Lease.NEVER, Lease.NEVER, EndReason.DELETED);
+            }
+            if (record.bootId().equals(records.bootId())) {
+                long deadline = Math.max(record.deadline(), now + limits.grace().toNanos());
+                return new Lease.Times(ttl, true, deadline, record.lastDeadline(), record.claimed());
+            }
+            // The clock that the deadline was taken from began anew with the kernel: only the wall clock is left.
+            long wall = clock.millis();
+            boolean lives = record.claimed() == null && record.expireTime() > wall;
+            long last = record.maxTtlSeconds() == null
+                    ? Lease.NEVER
+                    : now + (record.createTime() + record.maxTtlSeconds() * 1000 - wall) * 1_000_000;
+            return new Lease.Times(
+                    ttl,
+                    true,
+                    Math.min(now + ttl.toNanos(), last),
+                    last,
+                    lives ? null : Optional.ofNullable(record.claimed()).orElse(EndReason.EXPIRED));
+        }
+
+        private void restore(DeviceRecord record) throws IOException {
+            Lease lease = byId.computeIfAbsent(record.leaseId(), id -> replacement(record));
+            ManagedLoop loop = ManagedLoop.recovered(record, record.toStanding(lease));
+            Optional<ImageFile> image = findImage(record);
+            Optional<LoopDevice> device = findAttachment(record, image);
+            device.ifPresent(bound -> known.add(bound.number()));
+            ownImages.remove(record.id());
+            loop.change(
+                    standing -> {
+                        Standing seen = standing.withAttachment(
+                                device.map(LoopDevice::identity).orElse(null));
+                        return image.isEmpty() ? seen : seen.with(image.get());
+                    },
+                    next -> {});
+            registry.adopt(loop);
+            lease.rejoin(loop.id());
+            keys.made(loop.owner(), loop.key(), loop.id());
+            boolean finished = record.state() == LoopState.READY || record.state() == LoopState.DETACHED;
+            EndReason claimed = lease.claimed();
+            if (!finished || claimed != null) {
+                end(loop, record, claimed);
+            } else if (device.isPresent()) {
+                adopt(loop, device.get());
+            } else if (image.isEmpty()) {
+                registry.forget(loop, EndReason.LOST);
+                lost++;
+            } else {
+                adoptDetached(loop, record);
+            }
+        }
+
+        /** For a record whose lease is not there: one that was never started, or one whose record was damaged. */
+        private Lease replacement(DeviceRecord record) {
+            boolean announced = record.announced();
+            Duration ttl = limits.defaultTtl();
+            return new Lease(
+                    new Lease.Terms(
+                            record.leaseId(),
+                            record.owner(),
+                            Map.of(),
+                            record.policy(),
+                            null,
+                            record.created(),
+                            true,
+                            null),
+                    announced
+                            ? Lease.Times.notStarted(ttl).until(ttl, ticker.nanos())
+                            : Lease.Times.notStarted(ttl).claimed(EndReason.DELETED),
+                    records);
+        }
+
+        /** The image as it is on the disk now; empty when it is gone or another file has its name. */
+        private Optional<ImageFile> findImage(DeviceRecord record) throws IOException {
+            if (ownImages.containsKey(record.id())) {
+                return Optional.of(ownImages.get(record.id()));
+            }
+            if (record.image() != null) {
+                ImageFile image = record.image().toFile();
+                if (record.bootId().equals(records.bootId())) {
+                    return images.presence(image) == Presence.PRESENT ? opened(image.path(), record) : Optional.empty();
+                }
+                // A filesystem's device number may be another after a reboot; inode and birth stay.
+                return opened(image.path(), record)
+                        .filter(found -> found.inode() == image.inode() && found.birthNanos() == image.birthNanos());
+            }
+            String where = record.spec().imagePath();
+            return where == null || record.spec().reuseFile()
+                    ? Optional.empty()
+                    : opened(Path.of(where, record.id() + IMAGE_SUFFIX), record);
+        }
+
+        private Optional<ImageFile> opened(Path path, DeviceRecord record) throws IOException {
+            try (OpenImage image = images.openExisting(path, record.spec().readOnly())) {
+                return Optional.of(image.file());
+            } catch (ImageException.NotFound | ImageException.Symlink | ImageException.NotAFile e) {
+                return Optional.empty();
+            }
+        }
+
+        /**
+         * The attachment that is provably this device's: the one on record, one that bears its tag, or one of the image
+         * that the agent itself made for it.
+         */
+        private Optional<LoopDevice> findAttachment(DeviceRecord record, Optional<ImageFile> image) {
+            boolean sameBoot = record.bootId().equals(records.bootId());
+            return attached.stream()
+                    .filter(device -> (sameBoot
+                                    && record.attachment() != null
+                                    && device.identity()
+                                            .equals(record.attachment().toIdentity()))
+                            || device.tag().equals(records.tag(record.id()))
+                            || (!record.spec().reuseFile()
+                                    && image.filter(file -> isOn(device, file)).isPresent()))
+                    .findFirst();
+        }
+
+        private void end(ManagedLoop loop, DeviceRecord record, @Nullable EndReason claimed) {
+            EndReason reason = record.endReason() != null
+                    ? record.endReason()
+                    : Optional.ofNullable(claimed).orElse(EndReason.DELETED);
+            OnExpiry policy = record.endReason() != null
+                    ? record.policy()
+                    : loop.standing().lease().terms().onExpiry();
+            registry.insist(loop, standing -> standing.releasing(reason, policy));
+            ending.add(loop);
+        }
+
+        private void adopt(ManagedLoop loop, LoopDevice device) throws IOException {
+            registry.insist(loop, standing -> standing.with(LoopState.READY));
+            Optional<LoopHandle> opened = losetup.open(device.identity());
+            if (opened.isPresent()) {
+                try (LoopHandle handle = opened.get()) {
+                    if (device.autoclear()) {
+                        // Killed between asking whether it is in use and taking the question back.
+                        handle.retain();
+                    }
+                    if (loop.ownsImage() && device.sizeBytes() != expectedBytes(loop)) {
+                        handle.refreshSize();
+                    }
+                }
+            }
+            adopted++;
+        }
+
+        private long expectedBytes(ManagedLoop loop) {
+            LoopSpec spec = loop.spec();
+            long rest = loop.image().sizeBytes() - spec.offsetBytes();
+            return spec.sizeLimitBytes() == 0 ? rest : Math.min(rest, spec.sizeLimitBytes());
+        }
+
+        private void adoptDetached(ManagedLoop loop, DeviceRecord record) {
+            registry.insist(loop, standing -> standing.with(LoopState.DETACHED));
+            boolean rebooted = !record.bootId().equals(records.bootId());
+            if (rebooted && record.state() == LoopState.READY) {
+                try {
+                    reattach.attach(loop);
+                    reattached++;
+                    return;
+                } catch (IOException | RuntimeException e) {
+                    log.warn("{} could not be attached again and stays detached.", loop.id(), e);
+                }
+            }
+            adopted++;
+        }
+
+        /** What bears our name and is on no record ends: images in our directory, and attachments with our tag. */
+        private void endOrphans() {
+            for (Map.Entry<String, ImageFile> orphan : ownImages.entrySet()) {
+                Optional<LoopDevice> device = attached.stream()
+                        .filter(bound -> !known.contains(bound.number()) && isOn(bound, orphan.getValue()))
+                        .findFirst();
+                endOrphan(orphan.getKey(), orphan.getValue(), device);
+            }
+            for (LoopDevice device : attached) {
+                if (!known.contains(device.number()) && records.isOurs(device.tag())) {
+                    endOrphan(Ids.next(), null, Optional.of(device));
+                }
+            }
+        }
+
+        private void endOrphan(String id, @Nullable ImageFile image, Optional<LoopDevice> device) {
+            log.warn(
+                    "On no record, and ended: {} {}",
+                    image == null ? "" : image.path(),
+                    device.map(LoopDevice::name).orElse("(not attached)"));
+            device.ifPresent(bound -> known.add(bound.number()));
+            Lease none = new Lease(
+                    new Lease.Terms(Ids.next(), "", Map.of(), OnExpiry.DETACH, null, clock.instant(), true, null),
+                    Lease.Times.notStarted(limits.defaultTtl()).claimed(EndReason.DELETED),
+                    records);
+            ManagedLoop loop = ManagedLoop.orphan(
+                    id,
+                    none,
+                    clock.instant(),
+                    image,
+                    device.map(LoopDevice::identity).orElse(null));
+            registry.adopt(loop);
+            none.rejoin(id);
+            ending.add(loop);
+            orphans++;
+        }
+
+        /** Bound to a file of our directory, and yet neither on record nor with our tag. */
+        private int countUnproven() {
+            int unproven = 0;
+            for (LoopDevice device : attached) {
+                Path parent = Path.of(device.backingFile()).getParent();
+                if (!known.contains(device.number()) && images.directory().equals(parent)) {
+                    log.warn(
+                            "{} is bound to {}, which is not on record; it is left alone.",
+                            device.name(),
+                            device.backingFile());
+                    unproven++;
+                }
+            }
+            return unproven;
+        }
+
+        private static boolean isOn(LoopDevice device, ImageFile image) {
+            return device.backingInode() == image.inode()
+                    && device.backingDevice().equals(image.device());
+        }
+
+        private static String idOf(Path image) {
+            String name = String.valueOf(image.getFileName());
+            return name.substring(0, name.length() - IMAGE_SUFFIX.length());
+        }
+    }
+
+    private static void await(List<CompletableFuture<Boolean>> releases) {
+        try {
+            CompletableFuture.allOf(releases.toArray(CompletableFuture[]::new))
+                    .get(PATIENCE.toMillis(), TimeUnit.MILLISECONDS);
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+        } catch (TimeoutException e) {
+            log.info("Some releases go on in the background.");
+        } catch (ExecutionException e) {
+            log.error("A release was broken off.", e.getCause());
+        }
+    }
+}

@@ -1,0 +1,228 @@
+package dev.looplease.loop;
+
+import dev.looplease.losetup.LoopIdentity;
+import dev.looplease.losetup.Losetup;
+import java.io.IOException;
+import java.time.Duration;
+import java.util.Map;
+import java.util.Optional;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import java.util.concurrent.RejectedExecutionException;
+import java.util.concurrent.ThreadLocalRandom;
+import java.util.concurrent.TimeUnit;
+import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * Ends devices that were claimed for release, each as often as it takes: at once where it works, with back-off and jitter
+ * where it fails, and within a second of the last close where somebody still holds one open. After
+ * {@value #TRIES} failures a device is STUCK: still tried, once a minute. Waiting for a last close is no failure.
+ */
+final class Releaser implements AutoCloseable {
+
+    static final int TRIES = 8;
+
+    private static final Logger log = LoggerFactory.getLogger(Releaser.class);
+
+    /** More than one stuck device needs, few enough that ten thousand leases ending together leave room for requests. */
+    private static final int THREADS = 16;
+
+    private static final Duration FIRST_RETRY = Duration.ofMillis(100);
+    private static final Duration STUCK_RETRY = Duration.ofMinutes(1);
+    private static final Duration LOOK_AGAIN = Duration.ofMillis(400);
+    private static final Duration LONGEST_BETWEEN_FREEING = Duration.ofSeconds(30);
+
+    private final LoopRegistry registry;
+    private final Losetup losetup;
+    private final Teardown teardown;
+    private final Ticker ticker;
+    private final Agenda agenda;
+    private final LoopEvent.Listener events;
+    private final Map<String, Effort> efforts = new ConcurrentHashMap<>();
+    private final ExecutorService pool = Executors.newFixedThreadPool(
+            THREADS, Thread.ofPlatform().name("release-", 1).daemon().factory());
+
+    /**
+     * What was tried for one device so far.
+     *
+     * @param failures how often clean-up failed
+     * @param freeings how often its users were removed in vain
+     * @param freeAgainAt when that is next worth a try
+     */
+    private record Effort(int failures, int freeings, long freeAgainAt) {
+        static final Effort NONE = new Effort(0, 0, Long.MIN_VALUE);
+    }
+
+    Releaser(
+            LoopRegistry registry,
+            Losetup losetup,
+            Teardown teardown,
+            Ticker ticker,
+            Agenda agenda,
+            LoopEvent.Listener events) {
+        this.registry = registry;
+        this.losetup = losetup;
+        this.teardown = teardown;
+        this.ticker = ticker;
+        this.agenda = agenda;
+        this.events = events;
+    }
+
+    /** Marks a device for release; it is nobody's any more, whatever the kernel says of it. */
+    void mark(ManagedLoop loop, EndReason reason, OnExpiry policy) {
+        registry.insist(loop, standing -> standing.releasing(reason, policy));
+        Step.RELEASE_MARKED.reached();
+        events.happened(event(LoopEvent.Type.DEVICE_RELEASING, loop, reason.toString()));
+    }
+
+    /** Tries a marked device again on the pool. */
+    void retry(ManagedLoop loop) {
+        submit(loop).exceptionally(e -> {
+            log.error("Releasing {} was broken off.", loop.id(), e);
+            return false;
+        });
+    }
+
+    /** Does something else on the pool that may take its time. */
+    void background(Runnable work) {
+        try {
+            pool.execute(() -> {
+                try {
+                    work.run();
+                } catch (RuntimeException e) {
+                    log.error("Work in the background failed.", e);
+                }
+            });
+        } catch (RejectedExecutionException stopping) {
+            log.debug("Not begun any more.", stopping);
+        }
+    }
+
+    /** Releases a marked device on the pool. */
+    CompletableFuture<Boolean> submit(ManagedLoop loop) {
+        try {
+            return CompletableFuture.supplyAsync(() -> release(loop), pool);
+        } catch (RejectedExecutionException stopping) {
+            return CompletableFuture.completedFuture(false);
+        }
+    }
+
+    /**
+     * Releases a marked device on this thread, as far as that is possible now; what is left is tried again later.
+     *
+     * @return whether it is gone
+     */
+    boolean release(ManagedLoop loop) {
+        loop.work().lock();
+        try {
+            if (registry.loop(loop.id()).isEmpty()) {
+                return true;
+            }
+            Effort effort = efforts.getOrDefault(loop.id(), Effort.NONE);
+            try {
+                if (!detach(loop, effort)) {
+                    retryAfter(loop, LOOK_AGAIN);
+                    return false;
+                }
+                Step.RELEASE_DETACHED.reached();
+                deleteImage(loop);
+                Step.RELEASE_IMAGE_DELETED.reached();
+            } catch (IOException | RuntimeException e) {
+                failed(loop, effort, e);
+                return false;
+            }
+            efforts.remove(loop.id());
+            agenda.cancel(subject(loop));
+            EndReason reason = Optional.ofNullable(loop.standing().endReason()).orElse(EndReason.DELETED);
+            registry.forget(loop, reason);
+            if (loop.wasAnnounced()) {
+                events.happened(event(LoopEvent.Type.DEVICE_RELEASED, loop, reason.toString()));
+            }
+            return true;
+        } finally {
+            loop.work().unlock();
+        }
+    }
+
+    private boolean detach(ManagedLoop loop, Effort effort) throws IOException {
+        Standing standing = loop.standing();
+        LoopIdentity attachment = standing.attachment();
+        if (attachment != null) {
+            boolean worthFreeing = ticker.nanos() >= effort.freeAgainAt();
+            boolean gone =
+                    worthFreeing ? teardown.detachUsed(attachment, standing.policy()) : !losetup.isBound(attachment);
+            if (!gone) {
+                if (worthFreeing) {
+                    int freeings = effort.freeings() + 1;
+                    Duration pause = backOff(Duration.ofSeconds(1), freeings, LONGEST_BETWEEN_FREEING);
+                    efforts.put(loop.id(), new Effort(effort.failures(), freeings, ticker.nanos() + pause.toNanos()));
+                }
+                return false;
+            }
+            registry.note(loop, now -> now.withAttachment(null));
+        }
+        return true;
+    }
+
+    private void deleteImage(ManagedLoop loop) throws IOException {
+        var image = loop.standing().image();
+        if (image != null && loop.ownsImage()) {
+            teardown.deleteImage(image);
+        }
+    }
+
+    private void failed(ManagedLoop loop, Effort effort, Exception e) {
+        int failures = effort.failures() + 1;
+        efforts.put(loop.id(), new Effort(failures, effort.freeings(), effort.freeAgainAt()));
+        log.atWarn()
+                .addKeyValue("deviceId", loop.id())
+                .setCause(e)
+                .log("Releasing a device failed for the {}. time: {}", failures, e.getMessage());
+        if (failures < TRIES) {
+            retryAfter(loop, backOff(FIRST_RETRY, failures, STUCK_RETRY));
+            return;
+        }
+        if (loop.standing().state() != LoopState.STUCK) {
+            registry.insist(loop, standing -> standing.with(LoopState.STUCK));
+            events.happened(event(LoopEvent.Type.DEVICE_STUCK, loop, e.getMessage()));
+        }
+        retryAfter(loop, STUCK_RETRY);
+    }
+
+    /** Doubles each time, give or take a quarter, so that many devices do not come back in step. */
+    private static Duration backOff(Duration first, int tries, Duration most) {
+        long nanos = Math.min(first.toNanos() << Math.min(tries - 1, 20), most.toNanos());
+        return Duration.ofNanos(nanos * 3 / 4 + ThreadLocalRandom.current().nextLong(nanos / 2));
+    }
+
+    private void retryAfter(ManagedLoop loop, Duration pause) {
+        agenda.put(ticker.nanos() + pause.toNanos(), subject(loop));
+    }
+
+    private static Agenda.Subject subject(ManagedLoop loop) {
+        return new Agenda.Subject(Agenda.Kind.RELEASE, loop.id());
+    }
+
+    static LoopEvent event(LoopEvent.Type type, ManagedLoop loop, @Nullable String detail) {
+        Standing standing = loop.standing();
+        return new LoopEvent(type, loop.id(), loop.lastName(), standing.lease().id(), loop.owner(), detail);
+    }
+
+    /** Lets the releases under way finish, a bounded time; what is left the kernel still knows. */
+    @Override
+    public void close() {
+        pool.shutdown();
+        try {
+            if (!pool.awaitTermination(5, TimeUnit.SECONDS)) {
+                pool.shutdownNow();
+            }
+        } catch (InterruptedException e) {
+            pool.shutdownNow();
+            Thread.currentThread().interrupt();
+        }
+    }
+}
