@@ -1,0 +1,93 @@
+package dev.looplease.api;
+
+import dev.looplease.loop.LoopService;
+import java.time.Clock;
+import java.time.Duration;
+import org.apache.catalina.core.StandardHost;
+import org.springframework.beans.factory.annotation.Value;
+import org.springframework.boot.jackson.autoconfigure.JsonMapperBuilderCustomizer;
+import org.springframework.boot.tomcat.servlet.TomcatServletWebServerFactory;
+import org.springframework.boot.web.server.WebServerFactoryCustomizer;
+import org.springframework.boot.web.servlet.FilterRegistrationBean;
+import org.springframework.context.ApplicationListener;
+import org.springframework.context.annotation.Bean;
+import org.springframework.context.annotation.Configuration;
+import org.springframework.context.event.ContextClosedEvent;
+import org.springframework.core.Ordered;
+import org.springframework.core.annotation.Order;
+import org.springframework.util.unit.DataSize;
+import tools.jackson.databind.cfg.CoercionAction;
+import tools.jackson.databind.cfg.CoercionInputShape;
+import tools.jackson.databind.json.JsonMapper;
+import tools.jackson.databind.type.LogicalType;
+
+/** What the HTTP interface needs of Spring and Tomcat. */
+@Configuration(proxyBeanMethods = false)
+class ApiConfiguration {
+
+    @Bean
+    Clock clock() {
+        return Clock.systemUTC();
+    }
+
+    /** Text is text: {@code "name": 7} is a mistake, not a name. (Numbers and booleans: see application.yaml.) */
+    @Bean
+    JsonMapperBuilderCustomizer strictText() {
+        return builder -> builder.withCoercionConfig(LogicalType.Textual, config -> {
+            config.setCoercion(CoercionInputShape.Integer, CoercionAction.Fail);
+            config.setCoercion(CoercionInputShape.Float, CoercionAction.Fail);
+            config.setCoercion(CoercionInputShape.Boolean, CoercionAction.Fail);
+        });
+    }
+
+    @Bean
+    FilterRegistrationBean<RequestSizeFilter> requestSizeFilter(
+            JsonMapper json, @Value("${looplease.max-request-size:1MB}") DataSize most) {
+        var registration = new FilterRegistrationBean<>(new RequestSizeFilter(most.toBytes(), new ProblemWriter(json)));
+        registration.setOrder(Ordered.HIGHEST_PRECEDENCE + 10);
+        return registration;
+    }
+
+    @Bean
+    PhaseGate phaseGate(LoopService service, JsonMapper json) {
+        return new PhaseGate(service, new ProblemWriter(json));
+    }
+
+    @Bean
+    FilterRegistrationBean<PhaseGate> phaseGateRegistration(PhaseGate gate) {
+        var registration = new FilterRegistrationBean<>(gate);
+        registration.setOrder(Ordered.HIGHEST_PRECEDENCE);
+        return registration;
+    }
+
+    /** After the agent has been told to stop, and before the port closes: whoever is inside gets an answer. */
+    @Bean
+    ApplicationListener<ContextClosedEvent> finishRequests(PhaseGate gate) {
+        return new FinishRequests(gate);
+    }
+
+    @Order(Ordered.HIGHEST_PRECEDENCE + 10)
+    private record FinishRequests(PhaseGate gate) implements ApplicationListener<ContextClosedEvent> {
+
+        private static final Duration PATIENCE = Duration.ofSeconds(6);
+
+        @Override
+        public void onApplicationEvent(ContextClosedEvent closed) {
+            try {
+                gate.awaitEmpty(PATIENCE);
+            } catch (InterruptedException e) {
+                Thread.currentThread().interrupt();
+            }
+        }
+    }
+
+    /** What Tomcat refuses before any servlet sees it is answered with a problem document too. */
+    @Bean
+    WebServerFactoryCustomizer<TomcatServletWebServerFactory> problemsFromTomcat() {
+        return factory -> factory.addContextCustomizers(context -> {
+            if (context.getParent() instanceof StandardHost host) {
+                host.setErrorReportValveClass(ProblemReportValve.class.getName());
+            }
+        });
+    }
+}

@@ -1,0 +1,71 @@
+package dev.looplease.api;
+
+import dev.looplease.loop.LeaseTerms;
+import dev.looplease.loop.LoopSpec;
+import dev.looplease.loop.OnExpiry;
+import dev.looplease.loop.Violations;
+import io.swagger.v3.oas.annotations.media.Schema;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.Objects;
+import java.util.OptionalLong;
+import org.jspecify.annotations.Nullable;
+
+/** The body of {@code POST /leases}. */
+@Schema(description = "A lease, and the devices that it is made with.")
+record CreateLease(
+        @Schema(description = "Seconds that it lives from now and from each renewal.", minimum = "1", example = "600")
+        @Nullable
+        Long ttlSeconds,
+
+        @Schema(
+                description = "Seconds of its whole life, however often it is renewed; no end by default.",
+                minimum = "1",
+                example = "7200")
+        @Nullable
+        Long maxTtlSeconds,
+
+        @Schema(description = "What is done to users of its devices when it ends.", defaultValue = "UNMOUNT") @Nullable
+        OnExpiry onExpiry,
+
+        @Schema(
+                description = "Up to 32 short strings, for finding and for people.",
+                example = "{\"suite\": \"nightly\"}")
+        @Nullable
+        Map<String, String> labels,
+
+        @Schema(
+                description = "Devices to make with it, all or none; without leaseId, ttlSeconds and onExpiry.",
+                example = "[{\"sizeMb\": 64}, {\"sizeMb\": 64, \"sectorSize\": 4096}]")
+        @Nullable
+        List<@Nullable CreateLoopDevice> devices) {
+
+    static final CreateLease DEFAULT = new CreateLease(null, null, null, null, null);
+
+    LeaseTerms toTerms() {
+        new Violations()
+                .require(JsonChecks.hasNoNulls(labels), "labels", "every value must be text, not null")
+                .throwIfAny();
+        return new LeaseTerms(
+                optional(ttlSeconds),
+                optional(maxTtlSeconds),
+                Objects.requireNonNullElse(onExpiry, OnExpiry.UNMOUNT),
+                Objects.requireNonNullElse(labels, Map.of()));
+    }
+
+    private static OptionalLong optional(@Nullable Long value) {
+        return value == null ? OptionalLong.empty() : OptionalLong.of(value);
+    }
+
+    List<LoopSpec> toSpecs() {
+        List<LoopSpec> specs = new ArrayList<>();
+        for (CreateLoopDevice device : Objects.requireNonNullElse(devices, List.<@Nullable CreateLoopDevice>of())) {
+            new Violations()
+                    .require(device != null, "devices[" + specs.size() + "]", "must be a device, not null")
+                    .throwIfAny();
+            specs.add(Objects.requireNonNull(device).toMemberSpec(specs.size()));
+        }
+        return specs;
+    }
+}

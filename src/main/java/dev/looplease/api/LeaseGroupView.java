@@ -1,0 +1,20 @@
+package dev.looplease.api;
+
+import com.fasterxml.jackson.annotation.JsonUnwrapped;
+import dev.looplease.loop.LoopService;
+import io.swagger.v3.oas.annotations.media.Schema;
+import java.time.Instant;
+import java.util.List;
+
+/** A lease with its devices in full. */
+@Schema(name = "LeaseWithDevices", description = "A lease with its devices in full.")
+record LeaseGroupView(@JsonUnwrapped LeaseView lease, List<LoopDeviceView> devices) {
+
+    static LeaseGroupView of(LoopService.Group group, Instant now) {
+        return new LeaseGroupView(
+                LeaseView.of(group.lease(), now),
+                group.devices().stream()
+                        .map(device -> LoopDeviceView.of(device, now))
+                        .toList());
+    }
+}

@@ -1,0 +1,82 @@
+package dev.looplease.api;
+
+import dev.looplease.loop.LeaseSnapshot;
+import dev.looplease.loop.OnExpiry;
+import io.swagger.v3.oas.annotations.media.Schema;
+import java.math.BigDecimal;
+import java.math.RoundingMode;
+import java.time.Duration;
+import java.time.Instant;
+import java.time.temporal.ChronoUnit;
+import java.util.List;
+import java.util.Map;
+import org.jspecify.annotations.Nullable;
+
+/** A lease, as clients see it. */
+@Schema(name = "Lease", description = "A promise to keep devices until a moment. Renew it to prolong it.")
+record LeaseView(
+        @Schema(example = "w7f0c2n4s8y1t5b9") String id,
+        @Schema(example = "anonymous") String owner,
+        Map<String, String> labels,
+        LeaseSnapshot.State state,
+
+        @Schema(description = "How long it lives from each renewal.", example = "3600")
+        long ttlSeconds,
+
+        Instant createTime,
+
+        @Schema(description = "When it ends if it is not renewed, by the host's wall clock.")
+        Instant expireTime,
+
+        @Schema(description = "The same as a duration from now, which no wall clock can move.", example = "3600")
+        long expiresInSeconds,
+
+        @Schema(
+                description =
+                        "When to renew it, counted from its last renewal: a third of its ttl, so that two may fail.",
+                example = "1200")
+        BigDecimal renewAfterSeconds,
+
+        @Schema(description = "When it ends however often it is renewed; null when never.") @Nullable
+        Instant maxExpireTime,
+
+        OnExpiry onExpiry,
+
+        @Schema(description = "The devices that end with it.")
+        List<String> deviceIds) {
+
+    static LeaseView of(LeaseSnapshot lease, Instant now) {
+        Duration remaining = lease.remaining() == null ? lease.ttl() : lease.remaining();
+        Duration maxRemaining = lease.maxRemaining();
+        return new LeaseView(
+                lease.id(),
+                lease.owner(),
+                lease.labels(),
+                lease.state(),
+                lease.ttl().toSeconds(),
+                lease.createTime(),
+                after(now, remaining),
+                ceilSeconds(remaining),
+                renewAfter(lease.ttl()),
+                maxRemaining == null ? null : after(now, maxRemaining),
+                lease.onExpiry(),
+                lease.deviceIds());
+    }
+
+    private static Instant after(Instant now, Duration duration) {
+        return now.plus(duration).truncatedTo(ChronoUnit.MILLIS);
+    }
+
+    /** A lease that lives has at least a second, even where its last fraction runs. */
+    private static long ceilSeconds(Duration duration) {
+        return duration.plusNanos(999_999_999).toSeconds();
+    }
+
+    /** Whole seconds from a ttl of 3 on; a fraction below, where 0 would mean without pause and 1 too late. */
+    private static BigDecimal renewAfter(Duration ttl) {
+        long seconds = ttl.toSeconds();
+        return seconds >= 3
+                ? BigDecimal.valueOf(seconds / 3)
+                : BigDecimal.valueOf(seconds).divide(BigDecimal.valueOf(3), 3, RoundingMode.FLOOR);
+    }
+}

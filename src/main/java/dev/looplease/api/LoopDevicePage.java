@@ -1,0 +1,12 @@
+package dev.looplease.api;
+
+import io.swagger.v3.oas.annotations.media.Schema;
+import java.util.List;
+import org.jspecify.annotations.Nullable;
+
+/** A page of devices. */
+record LoopDevicePage(
+        List<LoopDeviceView> items,
+
+        @Schema(description = "pageToken for the next page; null on the last one.") @Nullable
+        String nextPageToken) {}

@@ -1,0 +1,52 @@
+package dev.looplease.api;
+
+import dev.looplease.loop.LoopException;
+import java.nio.charset.StandardCharsets;
+import java.util.Base64;
+import java.util.List;
+import java.util.function.Function;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * A part of a list. The token is the key of the last item, so that a page goes on at the right place whatever came or
+ * went meanwhile.
+ */
+record Page<T>(List<T> items, @Nullable String nextPageToken) {
+
+    static final int DEFAULT_SIZE = 100;
+    static final int LARGEST_SIZE = 10_000;
+
+    /**
+     * Cuts a page out of a list that is sorted by {@code key}.
+     *
+     * @param pageToken where the last page ended; null for the first
+     */
+    static <S, T> Page<T> of(
+            List<S> all, Function<S, String> key, int pageSize, @Nullable String pageToken, Function<S, T> view) {
+        if (pageSize < 1 || pageSize > LARGEST_SIZE) {
+            throw new LoopException.Invalid("pageSize", "must be between 1 and " + LARGEST_SIZE + ", not " + pageSize);
+        }
+        int from = 0;
+        if (pageToken != null) {
+            String last = decode(pageToken);
+            while (from < all.size() && key.apply(all.get(from)).compareTo(last) <= 0) {
+                from++;
+            }
+        }
+        int to = Math.min(all.size(), from + pageSize);
+        List<T> items = all.subList(from, to).stream().map(view).toList();
+        return new Page<>(items, to < all.size() ? encode(key.apply(all.get(to - 1))) : null);
+    }
+
+    private static String encode(String key) {
+        return Base64.getUrlEncoder().withoutPadding().encodeToString(key.getBytes(StandardCharsets.UTF_8));
+    }
+
+    private static String decode(String token) {
+        try {
+            return new String(Base64.getUrlDecoder().decode(token), StandardCharsets.UTF_8);
+        } catch (IllegalArgumentException e) {
+            throw new LoopException.Invalid("pageToken", "must be a nextPageToken of this list");
+        }
+    }
+}

@@ -1,0 +1,41 @@
+package dev.looplease.api;
+
+import dev.looplease.loop.LoopException;
+import dev.looplease.loop.Precondition;
+import java.util.HashSet;
+import java.util.Set;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
+import org.jspecify.annotations.Nullable;
+
+/** Reads If-Match; RFC 9110, 13.1.1 and 8.8.3. */
+final class Preconditions {
+
+    private static final Pattern TAG = Pattern.compile("\\s*(W/)?(\"[^\"]*\")\\s*(,|$)");
+
+    private Preconditions() {}
+
+    static Precondition parse(@Nullable String ifMatch) {
+        if (ifMatch == null) {
+            return new Precondition.None();
+        }
+        if (ifMatch.strip().equals("*")) {
+            return new Precondition.Any();
+        }
+        Set<String> etags = new HashSet<>();
+        Matcher matcher = TAG.matcher(ifMatch);
+        int end = 0;
+        while (end < ifMatch.length() && matcher.find(end) && matcher.start() == end) {
+            // If-Match compares strongly: a weak tag matches nothing.
+            if (matcher.group(1) == null) {
+                etags.add(matcher.group(2));
+            }
+            end = matcher.end();
+        }
+        if (end < ifMatch.length() || ifMatch.isBlank()) {
+            throw new LoopException.Invalid(
+                    "If-Match", "must be * or entity tags in double quotes, as in an ETag header");
+        }
+        return new Precondition.OneOf(etags);
+    }
+}

@@ -1,0 +1,110 @@
+package dev.looplease.api;
+
+import dev.looplease.loop.FieldError;
+import dev.looplease.loop.LoopException;
+import jakarta.servlet.http.HttpServletRequest;
+import java.net.URI;
+import java.util.List;
+import java.util.Objects;
+import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+import org.springframework.beans.TypeMismatchException;
+import org.springframework.http.HttpHeaders;
+import org.springframework.http.HttpStatus;
+import org.springframework.http.HttpStatusCode;
+import org.springframework.http.MediaType;
+import org.springframework.http.ProblemDetail;
+import org.springframework.http.ResponseEntity;
+import org.springframework.http.converter.HttpMessageNotReadableException;
+import org.springframework.web.ErrorResponse;
+import org.springframework.web.bind.annotation.ExceptionHandler;
+import org.springframework.web.bind.annotation.RestControllerAdvice;
+import org.springframework.web.context.request.ServletWebRequest;
+import org.springframework.web.context.request.WebRequest;
+import org.springframework.web.method.annotation.MethodArgumentTypeMismatchException;
+import org.springframework.web.servlet.mvc.method.annotation.ResponseEntityExceptionHandler;
+
+/** Answers every failure of a controller, or of the framework before it, with a problem document. */
+@RestControllerAdvice
+class ProblemAdvice extends ResponseEntityExceptionHandler {
+
+    private static final Logger log = LoggerFactory.getLogger(ProblemAdvice.class);
+
+    @ExceptionHandler
+    ResponseEntity<ProblemDetail> handle(LoopException failure, HttpServletRequest request) {
+        Problems.Problem problem = Problems.of(failure);
+        if (problem.detail().getStatus() >= 500) {
+            log.warn("{} {} failed: {}", request.getMethod(), request.getRequestURI(), failure.getMessage(), failure);
+        }
+        HttpHeaders headers = new HttpHeaders();
+        problem.retryAfter()
+                .ifPresent(wait -> headers.set(HttpHeaders.RETRY_AFTER, Long.toString(Math.max(1, wait.toSeconds()))));
+        return answer(problem.detail(), headers, request.getRequestURI());
+    }
+
+    @ExceptionHandler
+    ResponseEntity<ProblemDetail> handle(RequestTooLargeException failure, HttpServletRequest request) {
+        return answer(
+                Problems.of(HttpStatus.CONTENT_TOO_LARGE, failure.getMessage()),
+                new HttpHeaders(),
+                request.getRequestURI());
+    }
+
+    @ExceptionHandler
+    ResponseEntity<ProblemDetail> handle(RuntimeException failure, HttpServletRequest request) {
+        log.error("{} {} failed.", request.getMethod(), request.getRequestURI(), failure);
+        return answer(
+                Problems.of(HttpStatus.INTERNAL_SERVER_ERROR, "The agent made a mistake; its log tells more."),
+                new HttpHeaders(),
+                request.getRequestURI());
+    }
+
+    @Override
+    protected @Nullable ResponseEntity<Object> handleHttpMessageNotReadable(
+            HttpMessageNotReadableException failure, HttpHeaders headers, HttpStatusCode status, WebRequest request) {
+        if (failure.getRootCause() instanceof RequestTooLargeException tooLarge) {
+            return body(Problems.of(HttpStatus.CONTENT_TOO_LARGE, tooLarge.getMessage()), headers, request);
+        }
+        return body(Problems.invalid(List.of(JsonErrors.explain(failure))), headers, request);
+    }
+
+    @Override
+    protected @Nullable ResponseEntity<Object> handleTypeMismatch(
+            TypeMismatchException failure, HttpHeaders headers, HttpStatusCode status, WebRequest request) {
+        String name = failure instanceof MethodArgumentTypeMismatchException mismatch
+                ? mismatch.getName()
+                : String.valueOf(failure.getPropertyName());
+        FieldError error = new FieldError(name, "must be " + JsonErrors.wanted(failure.getRequiredType()));
+        return body(Problems.invalid(List.of(error)), headers, request);
+    }
+
+    /** Everything else that the framework refuses: method, media types, parameters, paths. */
+    @Override
+    protected @Nullable ResponseEntity<Object> handleExceptionInternal(
+            Exception failure, @Nullable Object body, HttpHeaders headers, HttpStatusCode status, WebRequest request) {
+        HttpStatus known = Objects.requireNonNullElse(HttpStatus.resolve(status.value()), HttpStatus.BAD_REQUEST);
+        String explained =
+                failure instanceof ErrorResponse response ? response.getBody().getDetail() : null;
+        String detail = Objects.requireNonNullElse(explained, known.getReasonPhrase());
+        return body(Problems.of(known, detail), headers, request);
+    }
+
+    private static ResponseEntity<Object> body(ProblemDetail problem, HttpHeaders headers, WebRequest request) {
+        String path = request instanceof ServletWebRequest servlet
+                ? servlet.getRequest().getRequestURI()
+                : "/";
+        ResponseEntity<ProblemDetail> answer = answer(problem, headers, path);
+        return ResponseEntity.status(answer.getStatusCode())
+                .headers(answer.getHeaders())
+                .body(answer.getBody());
+    }
+
+    private static ResponseEntity<ProblemDetail> answer(ProblemDetail problem, HttpHeaders headers, String path) {
+        problem.setInstance(URI.create(path));
+        return ResponseEntity.status(problem.getStatus())
+                .headers(headers)
+                .contentType(MediaType.APPLICATION_PROBLEM_JSON)
+                .body(problem);
+    }
+}
