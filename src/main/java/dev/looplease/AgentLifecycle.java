@@ -1,0 +1,86 @@
+package dev.looplease;
+
+import dev.looplease.loop.LoopService;
+import jakarta.annotation.PreDestroy;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.TimeUnit;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+import org.springframework.boot.availability.AvailabilityChangeEvent;
+import org.springframework.boot.availability.ReadinessState;
+import org.springframework.boot.web.server.context.WebServerInitializedEvent;
+import org.springframework.context.ApplicationContext;
+import org.springframework.context.event.ContextClosedEvent;
+import org.springframework.context.event.EventListener;
+import org.springframework.core.Ordered;
+import org.springframework.core.annotation.Order;
+import org.springframework.stereotype.Component;
+
+/**
+ * Starts and stops the agent in the right order: the port opens first, then recovery runs, then everything is served;
+ * at the end nothing new is let in, what is under way finishes, and whatever hangs the process ends in time.
+ */
+@Component
+class AgentLifecycle {
+
+    private static final Logger log = LoggerFactory.getLogger(AgentLifecycle.class);
+
+    /** SIGTERM to the end: Kubernetes gives 30 s by default, systemd 90 s, impatient people less. */
+    private static final long STOP_WITHIN_SECONDS = 18;
+
+    private static final int EX_SOFTWARE = 70;
+
+    private final LoopService service;
+    private final LoopleaseProperties properties;
+    private final ApplicationContext context;
+    private final CountDownLatch stopped = new CountDownLatch(1);
+
+    AgentLifecycle(LoopService service, LoopleaseProperties properties, ApplicationContext context) {
+        this.service = service;
+        this.properties = properties;
+        this.context = context;
+    }
+
+    @EventListener
+    void recover(WebServerInitializedEvent opened) {
+        if (!opened.getApplicationContext().equals(context)) {
+            // The management server's, where it has a port of its own.
+            return;
+        }
+        Thread.ofPlatform().name("recovery").start(() -> {
+            try {
+                service.recover();
+            } catch (RuntimeException e) {
+                log.error("Recovery failed: the agent stays alive, and serves nothing until it is started again.", e);
+                AvailabilityChangeEvent.publish(context, ReadinessState.REFUSING_TRAFFIC);
+            }
+        });
+    }
+
+    /** Before anything else hears of the stop, the web server's graceful phase included. */
+    @EventListener
+    @Order(Ordered.HIGHEST_PRECEDENCE)
+    void close(ContextClosedEvent closed) {
+        if (closed.getApplicationContext().equals(context)) {
+            service.stop();
+            Thread.ofPlatform().name("stop-watchdog").daemon().start(this::haltIfStuck);
+        }
+    }
+
+    private void haltIfStuck() {
+        try {
+            if (!stopped.await(STOP_WITHIN_SECONDS, TimeUnit.SECONDS)) {
+                log.error("Stopping takes too long; what is left is for the next start to clean up.");
+                Runtime.getRuntime().halt(EX_SOFTWARE);
+            }
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+        }
+    }
+
+    @PreDestroy
+    void stop() {
+        service.close(properties.onShutdown() == LoopleaseProperties.OnShutdown.RELEASE);
+        stopped.countDown();
+    }
+}

@@ -1,0 +1,75 @@
+package dev.looplease;
+
+import dev.looplease.image.ImageStore;
+import dev.looplease.journal.Journal;
+import dev.looplease.journal.StateDirectory;
+import dev.looplease.loop.HostProbe;
+import dev.looplease.loop.LoopService;
+import dev.looplease.loop.Ticker;
+import dev.looplease.losetup.Losetup;
+import dev.looplease.losetup.Losetups;
+import dev.looplease.usage.DeviceUsers;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Clock;
+import org.springframework.beans.factory.annotation.Qualifier;
+import org.springframework.boot.context.properties.EnableConfigurationProperties;
+import org.springframework.context.annotation.Bean;
+import org.springframework.context.annotation.Configuration;
+
+/** Puts the rooms together; none of those below knows Spring. */
+@Configuration(proxyBeanMethods = false)
+@EnableConfigurationProperties(LoopleaseProperties.class)
+class LoopleaseConfiguration {
+
+    /** random(4): a new one at each start of the kernel. */
+    private static final Path BOOT_ID = Path.of("/proc/sys/kernel/random/boot_id");
+
+    @Bean
+    Losetup losetup(LoopleaseProperties properties) throws IOException {
+        return Losetups.select(properties.backend());
+    }
+
+    @Bean
+    ImageStore imageStore(LoopleaseProperties properties) throws IOException {
+        return new ImageStore(properties.imagesDirectory(), properties.imageRoots());
+    }
+
+    @Bean
+    HostProbe hostProbe(Losetup losetup, ImageStore images) {
+        return new HostProbe(losetup, images);
+    }
+
+    /** Only one agent at a time works with a state directory, or with an images directory. */
+    @Bean
+    StateDirectory stateDirectory(LoopleaseProperties properties) throws IOException {
+        return StateDirectory.lock(properties.stateDir());
+    }
+
+    @Bean
+    StateDirectory imagesDirectoryLock(ImageStore images) throws IOException {
+        return StateDirectory.lock(images.directory());
+    }
+
+    @Bean
+    Journal journal(@Qualifier("stateDirectory") StateDirectory stateDirectory) throws IOException {
+        return Journal.open(stateDirectory.path().resolve("journal"));
+    }
+
+    @Bean(destroyMethod = "")
+    LoopService loopService(
+            Losetup losetup, ImageStore images, Journal journal, LoopleaseProperties properties, LoopEvents events)
+            throws IOException {
+        return new LoopService(
+                losetup,
+                images,
+                new DeviceUsers(),
+                journal,
+                Files.readString(BOOT_ID).strip(),
+                properties.limits(),
+                Ticker.boottime(),
+                Clock.systemUTC(),
+                events);
+    }
+}

@@ -1,0 +1,80 @@
+package dev.looplease;
+
+import dev.looplease.loop.Limits;
+import dev.looplease.losetup.Backend;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.List;
+import java.util.OptionalLong;
+import org.jspecify.annotations.Nullable;
+import org.springframework.boot.context.properties.ConfigurationProperties;
+import org.springframework.boot.context.properties.bind.DefaultValue;
+import org.springframework.util.unit.DataSize;
+
+/**
+ * The agent's settings, {@code looplease.*}.
+ *
+ * @param stateDir what the agent keeps for itself
+ * @param imagesDir where images without a path are made; {@code images} below {@code stateDir} by default
+ * @param imageRoots further directories in which clients may name images
+ * @param backend how to speak to the kernel: {@code auto}, {@code ioctl} or {@code losetup}
+ * @param maxDevices devices at once
+ * @param maxImageSize the largest image; none by default
+ * @param maxTotalSize all images together, sparse ones in full; none by default
+ * @param maxRequestSize the largest body of a request
+ * @param onShutdown what a normal stop does with what is lent
+ */
+@ConfigurationProperties("looplease")
+public record LoopleaseProperties(
+        @DefaultValue("/var/lib/looplease") Path stateDir,
+        @Nullable Path imagesDir,
+        @DefaultValue List<Path> imageRoots,
+        @DefaultValue("auto") Backend backend,
+        @DefaultValue("10000") int maxDevices,
+        @Nullable DataSize maxImageSize,
+        @Nullable DataSize maxTotalSize,
+        @DefaultValue("1MB") DataSize maxRequestSize,
+        @DefaultValue("keep") OnShutdown onShutdown,
+        @DefaultValue Lease lease) {
+
+    /** What a normal stop does. */
+    public enum OnShutdown {
+        /** Leases go on; the next agent takes over. */
+        KEEP,
+        /** Everything is given back. */
+        RELEASE
+    }
+
+    /**
+     * {@code looplease.lease.*}
+     *
+     * @param defaultTtl where a client names none
+     * @param minTtl the shortest
+     * @param maxTtl the longest
+     * @param grace how long nothing is reaped after a stall or a start
+     */
+    public record Lease(
+            @DefaultValue("1h") Duration defaultTtl,
+            @DefaultValue("1s") Duration minTtl,
+            @DefaultValue("24h") Duration maxTtl,
+            @DefaultValue("10s") Duration grace) {}
+
+    Path imagesDirectory() {
+        return imagesDir == null ? stateDir.resolve("images") : imagesDir;
+    }
+
+    Limits limits() {
+        return new Limits(
+                maxDevices,
+                bytes(maxImageSize),
+                bytes(maxTotalSize),
+                lease.defaultTtl(),
+                lease.minTtl(),
+                lease.maxTtl(),
+                lease.grace());
+    }
+
+    private static OptionalLong bytes(@Nullable DataSize size) {
+        return size == null ? OptionalLong.empty() : OptionalLong.of(size.toBytes());
+    }
+}

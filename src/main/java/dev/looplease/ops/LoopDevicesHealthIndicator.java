@@ -1,0 +1,90 @@
+package dev.looplease.ops;
+
+import dev.looplease.image.ImageStore;
+import dev.looplease.image.Space;
+import dev.looplease.loop.LoopRegistry;
+import dev.looplease.loop.LoopService;
+import dev.looplease.losetup.Losetup;
+import dev.looplease.losetup.Losetups;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import org.springframework.boot.health.contributor.Health;
+import org.springframework.boot.health.contributor.HealthIndicator;
+import org.springframework.stereotype.Component;
+
+/**
+ * Whether this agent can lend devices, and if not, what to do about it. A full agent or disk is no reason to take it out
+ * of service: it still renews, returns and cleans up; such things are warnings.
+ */
+@Component("loopDevices")
+class LoopDevicesHealthIndicator implements HealthIndicator {
+
+    private static final Path CONTROL = Path.of("/dev/loop-control");
+
+    /** Below this share of free space the images' filesystem counts as nearly full. */
+    private static final double NEARLY_FULL = 0.05;
+
+    private final LoopService service;
+    private final Losetup losetup;
+    private final ImageStore images;
+
+    LoopDevicesHealthIndicator(LoopService service, Losetup losetup, ImageStore images) {
+        this.service = service;
+        this.losetup = losetup;
+        this.images = images;
+    }
+
+    @Override
+    public Health health() {
+        List<String> problems = new ArrayList<>();
+        List<String> warnings = new ArrayList<>();
+        checkDriver(problems);
+        LoopRegistry.Usage usage = service.usage();
+        if (usage.devices() >= service.limits().maxDevices()) {
+            warnings.add("All " + service.limits().maxDevices()
+                    + " devices are lent. Return some, or raise looplease.max-devices.");
+        }
+        Health.Builder health = Health.up();
+        checkImages(health, problems, warnings);
+        if (!problems.isEmpty()) {
+            health.down();
+        }
+        return health.withDetail("backend", losetup.backend())
+                .withDetail("devices", usage.devices())
+                .withDetail("maxDevices", service.limits().maxDevices())
+                .withDetail("problems", problems)
+                .withDetail("warnings", warnings)
+                .build();
+    }
+
+    private void checkImages(Health.Builder health, List<String> problems, List<String> warnings) {
+        try {
+            if (!images.isWritable()) {
+                problems.add("The images directory is not writable. Mount it read-write, or set looplease.images-dir.");
+            }
+            Space space = images.space();
+            health.withDetail("freeBytes", space.freeBytes()).withDetail("totalBytes", space.totalBytes());
+            if (space.freeBytes() < space.totalBytes() * NEARLY_FULL) {
+                warnings.add("The images' filesystem is nearly full. Return devices, or enlarge it.");
+            }
+        } catch (IOException e) {
+            problems.add("The images directory cannot be read: " + e.getMessage());
+        }
+    }
+
+    private void checkDriver(List<String> problems) {
+        if (!Files.exists(CONTROL)) {
+            problems.add(
+                    "There is no /dev/loop-control. Load the driver (modprobe loop); in a container, pass the host's"
+                            + " /dev (-v /dev:/dev).");
+        } else if (!Files.isWritable(CONTROL)) {
+            problems.add("/dev/loop-control is not writable. Run the agent as root; in a container, --privileged.");
+        }
+        if (losetup.backend().equals("losetup") && Losetups.commandVersion().isEmpty()) {
+            problems.add("There is no losetup. Install util-linux, or set looplease.backend=ioctl.");
+        }
+    }
+}
