@@ -38,7 +38,8 @@ import org.jspecify.annotations.Nullable;
 public final class ImageStore implements Closeable {
 
     private static final Pattern ID = Pattern.compile("[a-z0-9]{12,32}");
-    private static final Pattern OWN_NAME = Pattern.compile(ID.pattern() + "\\.img");
+    private static final String SUFFIX = ".img";
+    private static final Pattern OWN_NAME = Pattern.compile(ID.pattern() + Pattern.quote(SUFFIX));
     private static final int OWNER_ONLY = 0600;
 
     private final Roots roots;
@@ -59,6 +60,12 @@ public final class ImageStore implements Closeable {
     /** Where images without a path go, without symbolic links, as the kernel reports backing files. */
     public Path directory() {
         return images.path();
+    }
+
+    /** The id in a name that this store gives, {@code {id}.img}; the whole name of any other file. */
+    public static String idOf(Path image) {
+        String name = String.valueOf(image.getFileName());
+        return OWN_NAME.matcher(name).matches() ? name.substring(0, name.length() - SUFFIX.length()) : name;
     }
 
     /** Hears of a file before anybody can see it. */
@@ -84,7 +91,7 @@ public final class ImageStore implements Closeable {
         if (!ID.matcher(id).matches()) {
             throw new IllegalArgumentException("id must match " + ID + ": " + id);
         }
-        String ownName = id + ".img";
+        String ownName = ownName(id);
         String shown = where == null ? ownName : where.toString();
         try {
             Location location = where == null ? images.resolve(ownName) : newFile(where, ownName);
@@ -99,6 +106,11 @@ public final class ImageStore implements Closeable {
         } catch (IOException e) {
             throw ImageException.of(shown, e);
         }
+    }
+
+    /** The name that an image without one of its own gets. */
+    public static String ownName(String id) {
+        return id + SUFFIX;
     }
 
     /** The same for a file that nobody needs to be told of first. */

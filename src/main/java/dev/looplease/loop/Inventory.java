@@ -8,6 +8,7 @@ import dev.looplease.losetup.LoopDevice;
 import dev.looplease.losetup.LoopIdentity;
 import dev.looplease.losetup.Losetup;
 import dev.looplease.losetup.LosetupException;
+import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.HashSet;
@@ -15,12 +16,16 @@ import java.util.List;
 import java.util.Optional;
 import java.util.Set;
 import java.util.function.Predicate;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /**
  * What there is: the kernel's devices and the registry's, brought together. Where they differ the kernel wins, and the
  * record is mended.
  */
 final class Inventory {
+
+    private static final Logger log = LoggerFactory.getLogger(Inventory.class);
 
     private static final Comparator<LoopSnapshot> BY_NUMBER_THEN_ID = Comparator.comparingInt((LoopSnapshot loop) ->
                     loop.observed().map(LoopDevice::number).orElse(Integer.MAX_VALUE))
@@ -54,6 +59,7 @@ final class Inventory {
     /** The attached device of that name. */
     LoopDevice attached(DeviceRef.Name name) {
         return inspect(name.number())
+                .filter(device -> !isBeingMade(device))
                 .orElseThrow(() -> new LoopException.NotFound("attached loop device", name.toString()));
     }
 
@@ -62,6 +68,15 @@ final class Inventory {
         return registry.loop(device.number())
                 .filter(loop -> loop.wasAnnounced()
                         && device.identity().equals(loop.standing().attachment()));
+    }
+
+    /** One of ours that nobody has been told of yet; it must not be taken for a foreign one. */
+    private boolean isBeingMade(LoopDevice device) {
+        Path image = Path.of(device.backingFile());
+        return images.directory().equals(image.getParent())
+                && registry.loop(ImageStore.idOf(image))
+                        .filter(loop -> !loop.wasAnnounced())
+                        .isPresent();
     }
 
     LoopSnapshot observe(LoopDevice device) {
@@ -107,6 +122,9 @@ final class Inventory {
         List<LoopSnapshot> all = new ArrayList<>(attached.size());
         Set<String> seen = new HashSet<>();
         for (LoopDevice device : attached) {
+            if (isBeingMade(device)) {
+                continue;
+            }
             LoopSnapshot snapshot = observe(device);
             snapshot.managed().ifPresent(ours -> seen.add(ours.id()));
             all.add(snapshot);
@@ -122,6 +140,17 @@ final class Inventory {
         all.removeIf(wanted.negate());
         all.sort(BY_NUMBER_THEN_ID);
         return all;
+    }
+
+    /** Brings every record in line with the kernel; one that cannot be judged now does not keep the others from it. */
+    void mendAll() {
+        for (ManagedLoop loop : registry.loops()) {
+            try {
+                mend(loop);
+            } catch (LoopException e) {
+                log.warn("{} could not be compared with the kernel.", loop.id(), e);
+            }
+        }
     }
 
     /**

@@ -136,6 +136,13 @@ public final class LoopService {
         return registry.usage();
     }
 
+    /** How many devices are in that state now. */
+    public long count(LoopState state) {
+        return registry.loops().stream()
+                .filter(loop -> loop.standing().state() == state)
+                .count();
+    }
+
     /** What may be lent. */
     public Limits limits() {
         return limits;
@@ -523,7 +530,11 @@ public final class LoopService {
                 teardown.detachUnused(before.attachment());
             }
         } catch (IOException | RuntimeException e) {
-            registry.intend(loop, loop.standing());
+            try {
+                registry.intend(loop, loop.standing());
+            } catch (LoopException unrecorded) {
+                e.addSuppressed(unrecorded);
+            }
             throw e;
         }
         Step.DELETE_GONE.reached();

@@ -180,6 +180,9 @@ final class ManagedLoop {
      */
     synchronized Standing change(UnaryOperator<Standing> how, Consumer<Standing> before) {
         Standing next = how.apply(versioned.standing());
+        if (next.equals(versioned.standing())) {
+            return next;
+        }
         before.accept(next);
         versioned = new Versioned(versioned.revision() + 1, next);
         if (next.attachment() != null) {

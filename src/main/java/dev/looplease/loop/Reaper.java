@@ -91,7 +91,7 @@ public final class Reaper implements AutoCloseable {
                 case RELEASE -> registry.loop(due.id()).ifPresent(releaser::retry);
                 case COMPARISON -> {
                     agenda.put(now + COMPARE_EVERY.toNanos(), COMPARISON);
-                    releaser.background(() -> registry.loops().forEach(inventory::mend));
+                    releaser.background(inventory::mendAll);
                 }
             }
         }

@@ -40,8 +40,6 @@ public final class Recovery {
     /** How long the start waits for releases; what takes longer goes on afterwards. */
     private static final Duration PATIENCE = Duration.ofSeconds(5);
 
-    private static final String IMAGE_SUFFIX = ".img";
-
     private final Records records;
     private final LoopRegistry registry;
     private final RequestKeys keys;
@@ -133,20 +131,19 @@ public final class Recovery {
         private int reattached;
         private int lost;
         private int orphans;
+        private int unproven;
 
         Run() throws IOException {
             for (ImageFile image : images.ownNamed()) {
-                ownImages.put(idOf(image.path()), image);
+                ownImages.put(ImageStore.idOf(image.path()), image);
             }
         }
 
         Report compare() throws IOException {
             remains.leases().values().forEach(this::restore);
-            for (DeviceRecord record : remains.devices().values()) {
-                restore(record);
-            }
+            remains.devices().values().forEach(this::restoreOrLeave);
             endOrphans();
-            int unproven = countUnproven();
+            unproven += countUnproven();
             for (Lease lease : byId.values()) {
                 leases.adopt(lease);
             }
@@ -196,13 +193,26 @@ public final class Recovery {
                     lives ? null : Optional.ofNullable(record.claimed()).orElse(EndReason.EXPIRED));
         }
 
-        private void restore(DeviceRecord record) throws IOException {
+        /** What cannot be judged now, because its disk fails, is left as it is, record and all. */
+        private void restoreOrLeave(DeviceRecord record) {
+            Optional<ImageFile> own = Optional.ofNullable(ownImages.remove(record.id()));
+            try {
+                restore(record, own);
+            } catch (IOException | RuntimeException e) {
+                log.error("{} could not be compared, and is left alone.", record.id(), e);
+                attached.stream()
+                        .filter(device -> device.tag().equals(records.tag(record.id())))
+                        .forEach(device -> known.add(device.number()));
+                unproven++;
+            }
+        }
+
+        private void restore(DeviceRecord record, Optional<ImageFile> own) throws IOException {
             Lease lease = byId.computeIfAbsent(record.leaseId(), id -> replacement(record));
             ManagedLoop loop = ManagedLoop.recovered(record, record.toStanding(lease));
-            Optional<ImageFile> image = findImage(record);
+            Optional<ImageFile> image = own.isPresent() ? own : findImage(record);
             Optional<LoopDevice> device = findAttachment(record, image);
             device.ifPresent(bound -> known.add(bound.number()));
-            ownImages.remove(record.id());
             loop.change(
                     standing -> {
                         Standing seen = standing.withAttachment(
@@ -249,9 +259,6 @@ public final class Recovery {
 
         /** The image as it is on the disk now; empty when it is gone or another file has its name. */
         private Optional<ImageFile> findImage(DeviceRecord record) throws IOException {
-            if (ownImages.containsKey(record.id())) {
-                return Optional.of(ownImages.get(record.id()));
-            }
             if (record.image() != null) {
                 ImageFile image = record.image().toFile();
                 if (record.bootId().equals(records.bootId())) {
@@ -264,7 +271,7 @@ public final class Recovery {
             String where = record.spec().imagePath();
             return where == null || record.spec().reuseFile()
                     ? Optional.empty()
-                    : opened(Path.of(where, record.id() + IMAGE_SUFFIX), record);
+                    : opened(Path.of(where, ImageStore.ownName(record.id())), record);
         }
 
         private Optional<ImageFile> opened(Path path, DeviceRecord record) throws IOException {
@@ -397,11 +404,6 @@ public final class Recovery {
         private static boolean isOn(LoopDevice device, ImageFile image) {
             return device.backingInode() == image.inode()
                     && device.backingDevice().equals(image.device());
-        }
-
-        private static String idOf(Path image) {
-            String name = String.valueOf(image.getFileName());
-            return name.substring(0, name.length() - IMAGE_SUFFIX.length());
         }
     }
 

@@ -1,6 +1,7 @@
 package dev.looplease.ops;
 
 import dev.looplease.loop.LoopService;
+import dev.looplease.loop.LoopState;
 import io.micrometer.core.instrument.Gauge;
 import io.micrometer.core.instrument.MeterRegistry;
 import io.micrometer.core.instrument.binder.MeterBinder;
@@ -18,8 +19,14 @@ class LendingMetrics implements MeterBinder {
 
     @Override
     public void bindTo(MeterRegistry meters) {
-        Gauge.builder("looplease.devices", service, s -> s.usage().devices())
-                .description("Devices that are lent, detached ones and those on their way out included")
+        for (LoopState state : LoopState.values()) {
+            Gauge.builder("looplease.devices", service, s -> s.count(state))
+                    .description("Devices that are lent, by state; those on their way out still count as lent")
+                    .tag("state", state.name())
+                    .register(meters);
+        }
+        Gauge.builder("looplease.leases", service, s -> s.leases().size())
+                .description("Leases that live or are being released")
                 .register(meters);
         Gauge.builder("looplease.devices.max", service, s -> s.limits().maxDevices())
                 .description("Devices that may be lent")

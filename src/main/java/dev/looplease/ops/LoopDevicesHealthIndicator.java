@@ -4,6 +4,7 @@ import dev.looplease.image.ImageStore;
 import dev.looplease.image.Space;
 import dev.looplease.loop.LoopRegistry;
 import dev.looplease.loop.LoopService;
+import dev.looplease.loop.LoopState;
 import dev.looplease.losetup.Losetup;
 import dev.looplease.losetup.Losetups;
 import java.io.IOException;
@@ -47,6 +48,19 @@ class LoopDevicesHealthIndicator implements HealthIndicator {
             warnings.add("All " + service.limits().maxDevices()
                     + " devices are lent. Return some, or raise looplease.max-devices.");
         }
+        long stuck = service.count(LoopState.STUCK);
+        if (stuck > 0) {
+            warnings.add(
+                    stuck + " devices are stuck: their clean-up fails again and again. See /loop-devices?state=STUCK"
+                            + " and the log; they are retried every minute.");
+        }
+        service.recovered()
+                .filter(report -> report.unproven() + report.setAside() > 0)
+                .ifPresent(
+                        report -> warnings.add(
+                                "At the last start " + report.setAside() + " records made no sense and "
+                                        + report.unproven()
+                                        + " attachments could not be proven to be ours; they were left alone. The log names them."));
         Health.Builder health = Health.up();
         checkImages(health, problems, warnings);
         if (!problems.isEmpty()) {
