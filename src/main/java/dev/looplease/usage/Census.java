@@ -5,6 +5,7 @@ import dev.looplease.posix.PosixException;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Collection;
 import java.util.Comparator;
 import java.util.HashSet;
 import java.util.LinkedHashMap;
@@ -26,7 +27,19 @@ record Census(List<Dweller> processes, List<MountNamespace> namespaces) {
      * @param namespace the key of its mount namespace
      * @param root its root directory from the namespace's root
      */
-    record Dweller(long pid, String namespace, String root) {}
+    record Dweller(long pid, String namespace, String root) {
+
+        private static final String GUARDED = "of process ";
+
+        /** One whose namespace may not be looked up. */
+        static Dweller guarded(long pid) {
+            return new Dweller(pid, GUARDED + pid, "/");
+        }
+
+        boolean isGuarded() {
+            return namespace.startsWith(GUARDED);
+        }
+    }
 
     static Census take(HostTree tree) throws IOException {
         long self = Long.parseLong(HostTree.utf8(Posix.readlink(tree.proc().resolve("self"))));
@@ -44,7 +57,7 @@ record Census(List<Dweller> processes, List<MountNamespace> namespaces) {
         }
         List<MountNamespace> namespaces = new ArrayList<>();
         Set<Long> known = new HashSet<>();
-        for (List<Dweller> candidates : dwellers.values()) {
+        for (List<Dweller> candidates : guardedLast(dwellers.values())) {
             namespace(tree, candidates, candidates.contains(processes.getFirst()))
                     .filter(namespace -> !known.containsAll(ids(namespace)))
                     .ifPresent(namespace -> {
@@ -53,6 +66,16 @@ record Census(List<Dweller> processes, List<MountNamespace> namespaces) {
                     });
         }
         return new Census(List.copyOf(processes), List.copyOf(namespaces));
+    }
+
+    /**
+     * A guarded process cannot be followed into its namespace. Where others live there too, one of them must stand for
+     * it, or its mounts would be seen and never ended.
+     */
+    static List<List<Dweller>> guardedLast(Collection<List<Dweller>> groups) {
+        return groups.stream()
+                .sorted(Comparator.comparing(group -> group.getFirst().isGuarded()))
+                .toList();
     }
 
     /** Mount ids are the host's, so that the same ids are the same namespace, under whatever key. */
@@ -72,7 +95,7 @@ record Census(List<Dweller> processes, List<MountNamespace> namespaces) {
             }
             requireTracing(tree, e);
             // Its mounts may be read even so, and tell whether it lives where another does.
-            return Optional.of(new Dweller(pid, "of process " + pid, "/"));
+            return Optional.of(Dweller.guarded(pid));
         }
     }
 
