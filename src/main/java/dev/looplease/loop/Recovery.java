@@ -166,7 +166,9 @@ public final class Recovery {
                     times(record),
                     records);
             byId.put(lease.id(), lease);
-            keys.made(record.owner(), record.key(), record.id());
+            if (record.started()) {
+                keys.made(record.owner(), record.key(), record.id());
+            }
         }
 
         private Lease.Times times(LeaseRecord record) {
@@ -222,7 +224,9 @@ public final class Recovery {
                     next -> {});
             registry.adopt(loop);
             lease.rejoin(loop.id());
-            keys.made(loop.owner(), loop.key(), loop.id());
+            if (loop.wasAnnounced()) {
+                keys.made(loop.owner(), loop.key(), loop.id());
+            }
             boolean finished = record.state() == LoopState.READY || record.state() == LoopState.DETACHED;
             EndReason claimed = lease.claimed();
             if (!finished || claimed != null) {
