@@ -17,6 +17,7 @@ import java.io.IOException;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
+import java.util.Set;
 import java.util.concurrent.locks.LockSupport;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -35,6 +36,9 @@ final class Teardown {
 
     /** How often a device that only a passing prober holds is looked at again. */
     private static final int PROBER_PATIENCE = 50;
+
+    /** What udevd and its workers call themselves, by version. */
+    private static final Set<String> PROBERS = Set.of("(udev-worker)", "systemd-udevd", "udevd");
 
     private static final long PROBER_PAUSE_NANOS = 10_000_000;
 
@@ -90,20 +94,24 @@ final class Teardown {
         try (LoopHandle handle = reopened.get()) {
             handle.retain();
             LoopDevice device = handle.inspect();
-            refuseIfUsed(device);
-            if (last) {
-                throw new LoopException.DeviceBusy(device.name(), List.of());
+            List<DeviceUser> found = users(device);
+            if (last || !found.stream().allMatch(Teardown::isProber)) {
+                throw new LoopException.DeviceBusy(device.name(), found);
             }
             return false;
         }
     }
 
-    /** Users that {@link DeviceUsers} knows refuse; whom it does not see any more was a prober (udev, blkid) passing by. */
     private void refuseIfUsed(LoopDevice device) throws IOException {
         List<DeviceUser> found = users(device);
         if (!found.isEmpty()) {
             throw new LoopException.DeviceBusy(device.name(), found);
         }
+    }
+
+    /** udev reads a block device after each close that may have written to it, and is gone in milliseconds. */
+    private static boolean isProber(DeviceUser user) {
+        return user.kind() == DeviceUser.Kind.PROCESS && PROBERS.contains(String.valueOf(user.command()));
     }
 
     /**
