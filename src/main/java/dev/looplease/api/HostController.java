@@ -4,6 +4,7 @@ import dev.looplease.image.ImageStore;
 import dev.looplease.image.Space;
 import dev.looplease.loop.HostProbe;
 import dev.looplease.loop.Limits;
+import dev.looplease.loop.LoopException;
 import dev.looplease.loop.LoopRegistry;
 import dev.looplease.loop.LoopService;
 import dev.looplease.losetup.Losetup;
@@ -19,6 +20,8 @@ import java.util.OptionalLong;
 import java.util.TreeSet;
 import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 import org.springframework.web.bind.annotation.GetMapping;
 import org.springframework.web.bind.annotation.RestController;
 
@@ -26,6 +29,8 @@ import org.springframework.web.bind.annotation.RestController;
 @RestController
 @Tag(name = "Host", description = "The host and what its agent can do.")
 class HostController {
+
+    private static final Logger log = LoggerFactory.getLogger(HostController.class);
 
     private static final List<Path> PROGRAMS = List.of(Path.of("/usr/sbin"), Path.of("/sbin"), Path.of("/usr/bin"));
 
@@ -89,8 +94,15 @@ class HostController {
                 space.totalBytes());
     }
 
-    private HostView.Capabilities capabilities() throws IOException {
-        HostProbe.Abilities abilities = probe.abilities();
+    /** Null where not even a small device can be made: the health details say why. */
+    private HostView.@Nullable Capabilities capabilities() throws IOException {
+        HostProbe.Abilities abilities;
+        try {
+            abilities = probe.abilities();
+        } catch (LoopException e) {
+            log.warn("What this host can do cannot be tried: {}", e.getMessage());
+            return null;
+        }
         return new HostView.Capabilities(
                 abilities.partitionScan(), abilities.directIo(), abilities.largestSectorSize(), filesystems());
     }

@@ -19,6 +19,9 @@ record HostView(
 
         Limits limits,
         Capacity capacity,
+
+        @Schema(description = "Null while not even a small device can be made to try; the health details say why.")
+        @Nullable
         Capabilities capabilities) {
 
     /** What may be lent. */

@@ -68,6 +68,17 @@ public final class ImageStore implements Closeable {
         return OWN_NAME.matcher(name).matches() ? name.substring(0, name.length() - SUFFIX.length()) : name;
     }
 
+    /**
+     * Whether a file's name says that this store made it: {@code {id}.img} in the images directory. Such a file is
+     * deleted when nobody knows it, so no client may choose such a name.
+     *
+     * @param image as in {@link ImageFile#path()}
+     */
+    public boolean isOwnNamed(Path image) {
+        return directory().equals(image.getParent())
+                && OWN_NAME.matcher(String.valueOf(image.getFileName())).matches();
+    }
+
     /** Hears of a file before anybody can see it. */
     @FunctionalInterface
     public interface Witness {
@@ -128,6 +139,9 @@ public final class ImageStore implements Closeable {
             throw new ImageException.Exists(where.toString(), null);
         } catch (PosixException e) {
             if (e.errno() == Errno.ENOENT) {
+                if (isOwnNamed(location.path())) {
+                    throw new ImageException.InvalidPath("not be a name that the agent gives its own images");
+                }
                 return location;
             }
             throw e;

@@ -293,6 +293,10 @@ public final class LoopService {
             try (OpenImage image = images.openExisting(spec.requiredImagePath(), spec.readOnly())) {
                 Step.CREATE_IMAGE_FOUND.reached();
                 registry.map(loop, image.file());
+                if (images.isOwnNamed(image.file().path())) {
+                    throw new LoopException.Invalid(
+                            "imagePath", "is a name that the agent gives its own images; rename the file, or move it");
+                }
                 return attach(loop, image);
             }
         }

@@ -33,7 +33,7 @@ final class Releaser implements AutoCloseable {
 
     private static final Duration FIRST_RETRY = Duration.ofMillis(100);
     private static final Duration STUCK_RETRY = Duration.ofMinutes(1);
-    private static final Duration LOOK_AGAIN = Duration.ofMillis(400);
+    private static final Duration LOOK_AGAIN = Duration.ofMillis(300);
     private static final Duration LONGEST_BETWEEN_FREEING = Duration.ofSeconds(30);
 
     private final LoopRegistry registry;

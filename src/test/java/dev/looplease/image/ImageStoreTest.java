@@ -16,6 +16,7 @@ import java.nio.file.LinkOption;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import java.nio.file.attribute.PosixFilePermissions;
+import java.util.ArrayList;
 import java.util.List;
 import org.assertj.core.api.ThrowableAssert.ThrowingCallable;
 import org.jspecify.annotations.Nullable;
@@ -60,6 +61,43 @@ class ImageStoreTest {
     void makesTheImagesDirectoryAndItsParentsForItsOwnerOnly() throws IOException {
         assertThat(mode(images)).isEqualTo("rwx------");
         assertThat(mode(temp.resolve("state"))).isEqualTo("rwx------");
+    }
+
+    /**
+     * Guards against a client's file that is taken for an orphan and deleted: what is named as the store's own files in
+     * the images directory belongs to nobody when no record knows it.
+     */
+    @Test
+    void givesNoClientANameOfItsOwn() throws IOException {
+        Path reserved = images.resolve("aaaaaaaaaaaaaaaa.img");
+
+        assertThatExceptionOfType(ImageException.InvalidPath.class)
+                .isThrownBy(() -> store.create(ID, reserved, MIB, Allocation.SPARSE))
+                .withMessageContaining("gives its own images");
+        assertThat(reserved).doesNotExist();
+        assertThat(store.isOwnNamed(reserved)).isTrue();
+        assertThat(store.isOwnNamed(root.resolve(reserved.getFileName()))).isFalse();
+    }
+
+    /** A file whose name says nothing is known to somebody before anybody can see it, or is not there at all. */
+    @Test
+    void tellsOfAFileWithAClientsNameBeforeItHasThatName() throws IOException {
+        Path chosen = root.resolve("disk.raw");
+        List<ImageFile> told = new ArrayList<>();
+        ImageStore.Witness looking = file -> {
+            assertThat(chosen).doesNotExist();
+            told.add(file);
+        };
+
+        try (OpenImage image = store.create(ID, chosen, MIB, Allocation.SPARSE, looking)) {
+            assertThat(told).containsExactly(image.file());
+            assertThat(store.presence(image.file())).isEqualTo(Presence.PRESENT);
+        }
+        assertThatExceptionOfType(IllegalStateException.class)
+                .isThrownBy(() -> store.create(ID, root.resolve("other.raw"), MIB, Allocation.SPARSE, file -> {
+                    throw new IllegalStateException("the journal is full");
+                }));
+        assertThat(root.resolve("other.raw")).doesNotExist();
     }
 
     @Test
