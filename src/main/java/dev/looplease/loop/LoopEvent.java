@@ -29,7 +29,6 @@ public record LoopEvent(
         DEVICE_RELEASED,
         DEVICE_STUCK,
         DEVICE_LOST,
-        LEASE_RENEWED,
         LEASE_ENDED;
 
         /** {@code device.ready} */
