@@ -4,6 +4,7 @@ import java.net.InetAddress;
 import org.jspecify.annotations.Nullable;
 import org.springframework.beans.factory.config.BeanFactoryPostProcessor;
 import org.springframework.beans.factory.config.ConfigurableListableBeanFactory;
+import org.springframework.boot.actuate.autoconfigure.web.server.ManagementPortType;
 import org.springframework.context.EnvironmentAware;
 import org.springframework.core.env.Environment;
 import org.springframework.stereotype.Component;
@@ -24,14 +25,17 @@ class LoopbackOnly implements BeanFactoryPostProcessor, EnvironmentAware {
 
     @Override
     public void postProcessBeanFactory(ConfigurableListableBeanFactory beanFactory) {
-        check("server.address", true);
-        check("management.server.address", false);
-    }
-
-    private void check(String property, boolean required) {
         if (environment == null) {
             throw new IllegalStateException("no environment");
         }
+        check(environment, "server.address", true);
+        // Without an address of its own, a separate management port listens on every address, whatever server.address
+        // is.
+        boolean ownPort = ManagementPortType.get(environment) == ManagementPortType.DIFFERENT;
+        check(environment, "management.server.address", ownPort);
+    }
+
+    private static void check(Environment environment, String property, boolean required) {
         InetAddress address = environment.getProperty(property, InetAddress.class);
         boolean loopback = address == null ? !required : address.isLoopbackAddress();
         if (!loopback) {
