@@ -115,6 +115,11 @@ public final class LoopRegistry {
         synchronized (mappings) {
             Map<String, Mapping> ofFile =
                     mappings.computeIfAbsent(new FileId(image.device(), image.inode()), file -> new LinkedHashMap<>());
+            if (loop.ownsImage()) {
+                // A file that was just made has an inode of its own: whoever else is noted for it had a file that is
+                // deleted by now, and whose inode the filesystem has given out again.
+                ofFile.clear();
+            }
             for (Mapping other : ofFile.values()) {
                 if (other.ownImage()) {
                     throw new LoopException.ImageOverlap(
