@@ -563,6 +563,7 @@ public final class LoopService {
 
     /** Prolongs a lease from now. */
     public LeaseSnapshot renew(String id, Precondition precondition, OptionalLong ttlSeconds) {
+        limits.ttl(ttlSeconds, "ttlSeconds");
         Lease lease = leases.find(id);
         precondition.check(lease.snapshot(ticker.nanos()).etag());
         return leases.renew(lease, ttlSeconds);
