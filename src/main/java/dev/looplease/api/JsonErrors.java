@@ -5,6 +5,9 @@ import java.util.Arrays;
 import java.util.Collection;
 import java.util.List;
 import java.util.Locale;
+import java.util.Optional;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
 import org.springframework.http.converter.HttpMessageNotReadableException;
@@ -18,6 +21,8 @@ import tools.jackson.databind.exc.UnrecognizedPropertyException;
 /** Tells people which field of their JSON is wrong and what it should be, in words of the interface, not of Java. */
 final class JsonErrors {
 
+    private static final Pattern DOUBLED = Pattern.compile("Duplicate Object property \"(.*)\"");
+
     private JsonErrors() {}
 
     static FieldError explain(HttpMessageNotReadableException failure) {
@@ -30,9 +35,9 @@ final class JsonErrors {
             case MismatchedInputException e -> new FieldError(path(e), "must be " + wanted(e.getTargetType()));
             case InputCoercionException e -> new FieldError(path(e), "must be " + wanted(e.getTargetType()));
             case StreamReadException e ->
-                isDoubled(e)
-                        ? new FieldError(path(e), "is there twice")
-                        : new FieldError("body", "must be JSON" + where(e));
+                doubled(e)
+                        .map(field -> new FieldError(field, "is there twice"))
+                        .orElseGet(() -> new FieldError("body", "must be JSON" + where(e)));
             default -> new FieldError("body", "must be JSON" + where(cause));
         };
     }
@@ -43,8 +48,13 @@ final class JsonErrors {
                 : ids.stream().map(String::valueOf).sorted().toList();
     }
 
-    private static boolean isDoubled(StreamReadException e) {
-        return e.getOriginalMessage().startsWith("Duplicate Object property");
+    /** The parser tells a doubled name only in its message; the path leads to the object that has it twice. */
+    private static Optional<String> doubled(StreamReadException e) {
+        Matcher message = DOUBLED.matcher(e.getOriginalMessage());
+        String object = steps(e);
+        return message.lookingAt()
+                ? Optional.of((object.isEmpty() ? "" : object + ".") + message.group(1))
+                : Optional.empty();
     }
 
     private static String where(JacksonException e) {
@@ -56,6 +66,14 @@ final class JsonErrors {
 
     /** {@code labels.suite}, {@code devices[2].sizeMb}; {@code body} for the document itself. */
     private static String path(JacksonException e) {
+        String path = steps(e);
+        if (path.isEmpty() && e.processor() instanceof JsonParser parser && parser.currentName() != null) {
+            return parser.currentName();
+        }
+        return path.isEmpty() ? "body" : path;
+    }
+
+    private static String steps(JacksonException e) {
         StringBuilder path = new StringBuilder();
         for (JacksonException.Reference step : e.getPath()) {
             if (step.getPropertyName() == null) {
@@ -64,10 +82,7 @@ final class JsonErrors {
                 path.append(path.isEmpty() ? "" : ".").append(step.getPropertyName());
             }
         }
-        if (path.isEmpty() && e.processor() instanceof JsonParser parser && parser.currentName() != null) {
-            return parser.currentName();
-        }
-        return path.isEmpty() ? "body" : path.toString();
+        return path.toString();
     }
 
     /** What a Java type is to somebody who writes JSON. */
