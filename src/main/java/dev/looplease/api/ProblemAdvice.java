@@ -3,7 +3,6 @@ package dev.looplease.api;
 import dev.looplease.loop.FieldError;
 import dev.looplease.loop.LoopException;
 import jakarta.servlet.http.HttpServletRequest;
-import java.net.URI;
 import java.util.List;
 import java.util.Objects;
 import org.jspecify.annotations.Nullable;
@@ -101,7 +100,7 @@ class ProblemAdvice extends ResponseEntityExceptionHandler {
     }
 
     private static ResponseEntity<ProblemDetail> answer(ProblemDetail problem, HttpHeaders headers, String path) {
-        problem.setInstance(URI.create(path));
+        problem.setInstance(Problems.instance(path));
         return ResponseEntity.status(problem.getStatus())
                 .headers(headers)
                 .contentType(MediaType.APPLICATION_PROBLEM_JSON)

@@ -34,6 +34,7 @@ public final class ProblemReportValve extends ErrorReportValve {
         ProblemDetail problem =
                 Problems.of(status, "The web server refused the request: " + status.getReasonPhrase() + ".");
         problem.setStatus(code);
+        problem.setInstance(Problems.instance(request.getRequestURI()));
         byte[] body = JSON.writeValueAsBytes(problem);
         try {
             response.setContentType(MediaType.APPLICATION_PROBLEM_JSON_VALUE);

@@ -3,10 +3,12 @@ package dev.looplease.api;
 import dev.looplease.loop.FieldError;
 import dev.looplease.loop.LoopException;
 import java.net.URI;
+import java.net.URISyntaxException;
 import java.time.Duration;
 import java.util.List;
 import java.util.Locale;
 import java.util.Optional;
+import org.jspecify.annotations.Nullable;
 import org.springframework.http.HttpStatus;
 import org.springframework.http.ProblemDetail;
 
@@ -19,6 +21,8 @@ final class Problems {
             this(detail, Optional.empty());
         }
     }
+
+    private static final URI ROOT = URI.create("/");
 
     private Problems() {}
 
@@ -76,6 +80,18 @@ final class Problems {
                         "errno",
                         e.errnoName()));
         };
+    }
+
+    /**
+     * The path of a request as an instance that leads nowhere else: {@code //x} would be another host, and what the web
+     * server could not read has no path.
+     */
+    static URI instance(@Nullable String path) {
+        try {
+            return path == null || !path.startsWith("/") ? ROOT : new URI(path.replaceFirst("^/+", "/"));
+        } catch (URISyntaxException e) {
+            return ROOT;
+        }
     }
 
     static ProblemDetail invalid(List<FieldError> errors) {
