@@ -1,0 +1,490 @@
+package dev.looplease.acceptance;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import dev.looplease.KernelTest;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Map;
+import java.util.TreeMap;
+import org.junit.jupiter.api.AfterAll;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.TestInstance;
+import org.junit.jupiter.api.TestInstance.Lifecycle;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.ValueSource;
+
+/** Whatever is wrong with a request, it is told so in words that help, and nothing is made or changed. */
+@KernelTest
+@TestInstance(Lifecycle.PER_CLASS)
+class BadInputTest extends HttpTest {
+
+    private Answer device;
+    private Belongings before;
+
+    /** A file, a second name of it, a directory, a FIFO, and symbolic links that lead out of the roots and back in. */
+    @BeforeAll
+    void prepare() throws IOException {
+        super.connect();
+        Path file = userFile("file.img", 1L * MIB);
+        Files.createSymbolicLink(userFiles.resolve("link.img"), file);
+        Files.createSymbolicLink(userFiles.resolve("out"), Path.of("/var/tmp"));
+        Files.createSymbolicLink(userFiles.resolve("inside"), Files.createDirectory(userFiles.resolve("directory")));
+        Files.createSymbolicLink(userFiles.resolve("dangling"), Path.of("/var/tmp/looplease-not-there"));
+        Files.createLink(userFiles.resolve("second-name.img"), userFile("first-name.img", MIB));
+        Kernel.output("mkfifo", userFiles.resolve("fifo").toString());
+        Files.createFile(userFiles.resolve("empty.img"));
+        userFile("crooked.img", 100);
+        device = created("sizeMb", 2, "labels", Map.of("a", "b"));
+        before = belongings();
+    }
+
+    @Override
+    void connect() {
+        // Once for all: see prepare().
+    }
+
+    @AfterAll
+    void giveTheDeviceBack() throws IOException {
+        super.giveEverythingBack();
+    }
+
+    /** Instead of giving anything back: nothing was made, and nothing changed. */
+    @AfterEach
+    @Override
+    void giveEverythingBack() {
+        assertThat(belongings()).isEqualTo(before);
+        Answer now = agent.device(device.id()).expect(200);
+        for (String field : List.of("name", "diskSeq", "sizeBytes", "sectorSize", "directIo", "labels", "state")) {
+            assertThat(now.field(field)).as(field).isEqualTo(device.field(field));
+        }
+    }
+
+    private Answer post(String body) {
+        return agent.send("POST", "/loop-devices", body);
+    }
+
+    @ParameterizedTest
+    @CsvSource(
+            delimiter = '|',
+            quoteCharacter = '`',
+            value = {
+                // Sizes
+                "{'sizeMb': 0}                          | sizeMb",
+                "{'sizeMb': -1}                         | sizeMb",
+                "{'sizeMb': 9895604649984}              | sizeMb",
+                "{'sizeMb': 9223372036854775807}        | sizeMb",
+                "{'sizeBytes': 0}                       | sizeBytes",
+                "{'sizeBytes': -1}                      | sizeBytes",
+                "{'sizeBytes': -512}                    | sizeBytes",
+                "{'sizeBytes': 1}                       | sizeBytes",
+                "{'sizeBytes': 513}                     | sizeBytes",
+                "{'sizeBytes': 9223372036854775296}     | sizeBytes",
+                "{'sizeBytes': 9223372036854775808}     | sizeBytes",
+                "{'sizeBytes': 10376293541461622784}    | sizeBytes",
+                "{'sizeBytes': 1e400}                   | sizeBytes",
+                "{'sizeMb': 1, 'sizeBytes': 512}        | sizeMb",
+                // The mapped section
+                "{'offsetBytes': -512}                  | offsetBytes",
+                "{'offsetBytes': 100}                   | offsetBytes",
+                "{'sizeMb': 1, 'offsetBytes': 1048576}  | offsetBytes",
+                "{'sizeMb': 1, 'offsetBytes': 9223372036854775296} | offsetBytes",
+                "{'sizeLimitBytes': 1}                  | sizeLimitBytes",
+                "{'sizeLimitBytes': -1}                 | sizeLimitBytes",
+                "{'sizeMb': 1, 'sizeLimitBytes': 1049088} | sizeLimitBytes",
+                "{'sizeMb': 1, 'offsetBytes': 512, 'sizeLimitBytes': 1048576} | sizeLimitBytes",
+                "{'sectorSize': 7}                      | sectorSize",
+                "{'sectorSize': 2147483648}             | sectorSize",
+                "{'sizeBytes': 512, 'sectorSize': 4096} | sectorSize",
+                "{'sizeMb': 1, 'offsetBytes': 512, 'sectorSize': 4096} | sectorSize",
+                // Names
+                "{'name': '../sda'}                     | name",
+                "{'name': 'loop-1'}                     | name",
+                "{'name': 'loop1048576'}                | name",
+                "{'name': 'loop99999999999999999999'}   | name",
+                "{'name': 'loop007'}                    | name",
+                "{'name': 'loop'}                       | name",
+                "{'name': 'LOOP1'}                      | name",
+                "{'name': '/dev/loop1'}                 | name",
+                "{'name': 'loop1 '}                     | name",
+                "{'name': 'loop1\\n'}                   | name",
+                "{'name': 'loop\\u0661'}                | name",
+                "{'name': ''}                           | name",
+                // Types
+                "{'sizeMb': '2'}                        | sizeMb",
+                "{'sizeMb': ''}                         | sizeMb",
+                "{'sizeMb': 1.9}                        | sizeMb",
+                "{'sizeMb': 2.0}                        | sizeMb",
+                "{'sizeMb': true}                       | sizeMb",
+                "{'sizeMb': [2]}                        | sizeMb",
+                "{'sizeMb': {}}                         | sizeMb",
+                "{'readOnly': 1}                        | readOnly",
+                "{'readOnly': 0}                        | readOnly",
+                "{'readOnly': 'true'}                   | readOnly",
+                "{'readOnly': ''}                       | readOnly",
+                "{'name': 7}                            | name",
+                "{'name': true}                         | name",
+                "{'name': ['loop7']}                    | name",
+                "{'imagePath': 7}                       | imagePath",
+                "{'allocation': 'sparse'}               | allocation",
+                "{'allocation': 'THIN'}                 | allocation",
+                "{'allocation': ''}                     | allocation",
+                "{'allocation': 1}                      | allocation",
+                "{'directIo': true}                     | directIo",
+                "{'directIo': 'ON'}                     | directIo",
+                "{'onExpiry': 'KILL'}                   | onExpiry",
+                "{'sectorSize': '512'}                  | sectorSize",
+                "{'sectorSize': 512.5}                  | sectorSize",
+                // Leases
+                "{'ttlSeconds': 0}                      | ttlSeconds",
+                "{'ttlSeconds': -1}                     | ttlSeconds",
+                "{'ttlSeconds': 86401}                  | ttlSeconds",
+                "{'ttlSeconds': 9223372036854775807}    | ttlSeconds",
+                "{'ttlSeconds': '60'}                   | ttlSeconds",
+                // Labels
+                "{'labels': {'a': null}}                | labels",
+                "{'labels': {'a': 1}}                   | labels.a",
+                "{'labels': {'a': true}}                | labels.a",
+                "{'labels': {'a': {}}}                  | labels.a",
+                "{'labels': {'a': ['x']}}               | labels.a",
+                "{'labels': {'a': 'x', 'a': 'y'}}       | labels.a",
+                "{'labels': ['a']}                      | labels",
+                "{'labels': 'a=b'}                      | labels",
+                "{'labels': ''}                         | labels",
+                "{'labels': {'': 'x'}}                  | labels",
+                "{'labels': {'a': 'line\\nbreak'}}      | labels",
+                // Fields
+                "{'sizeMB': 2}                          | sizeMB",
+                "{'sizeMb': 2, 'color': 'red'}          | color",
+                "{'sizeMb': 2, 'sizeMb': 2}             | sizeMb",
+                "{'sizeMb': 2, 'labels': {'a': 'b'}, 'sizeMb': 2} | sizeMb",
+                "{'id': 'mine'}                         | id",
+                "{'sizeMb': 2, 'lease': {}}             | lease",
+                // Not JSON, or not an object
+                "size=2                                 | body",
+                "<size>2</size>                         | body",
+                "{'sizeMb': 2                           | body",
+                "{'sizeMb': 2,}                         | body",
+                "{'sizeMb': 2} {'sizeMb': 2}            | body",
+                "{sizeMb: 2}                            | body",
+                "{'sizeMb': 02}                         | body",
+                "{'sizeMb': NaN}                        | body",
+                "{'sizeMb': 0x2}                        | body",
+                "[]                                     | body",
+                "[{'sizeMb': 2}]                        | body",
+                "7                                      | body",
+                "'sizeMb'                               | body",
+                "true                                   | body",
+                // With reuseFile
+                "{'reuseFile': true}                    | imagePath"
+            })
+    void namesTheFieldOfABadBody(String body, String field) {
+        post(body.replace('\'', '"')).refusedField(field);
+    }
+
+    @ParameterizedTest
+    @ValueSource(
+            strings = {
+                "/etc",
+                "/etc/looplease.img",
+                "/",
+                "/dev",
+                "/dev/loop0",
+                "relative.img",
+                "./relative.img",
+                "~/home.img",
+                "",
+                "USER/../escape.img",
+                "USER/../../../etc/looplease.img",
+                "USER/./dot.img",
+                "USER-beside/x.img",
+                "USER/out",
+                "USER/out/escape.img",
+                "USER/inside",
+                "USER/inside/x.img",
+                "USER/link.img",
+                "USER/dangling",
+                "USER/missing/x.img",
+                "USER/file.img/x.img",
+                "USER/nul\\u0000.img",
+                "USER/new\\nline.img"
+            })
+    void refusesAPathForANewImage(String path) {
+        post("{\"sizeMb\": 2, \"imagePath\": \"" + path.replace("USER", userFiles.toString()) + "\"}")
+                .refusedField("imagePath");
+    }
+
+    @ParameterizedTest
+    @ValueSource(
+            strings = {
+                "/etc/passwd",
+                "/dev/loop0",
+                "/dev/zero",
+                "USER",
+                "USER/directory",
+                "USER/missing.img",
+                "USER/link.img",
+                "USER/dangling",
+                "USER/fifo",
+                "USER/second-name.img",
+                "USER/first-name.img",
+                "USER/directory/../file.img",
+                "USER/inside/file.img"
+            })
+    void refusesAPathForReuse(String path) {
+        agent.create("imagePath", path.replace("USER", userFiles.toString()), "reuseFile", true)
+                .refusedField("imagePath");
+    }
+
+    @Test
+    void refusesPathsAndNamesThatAreTooLong() {
+        agent.create("imagePath", userFiles + "/" + "x".repeat(256)).refusedField("imagePath");
+        agent.create("imagePath", userFiles + "/x".repeat(3000)).refusedField("imagePath");
+        agent.create("name", "loop" + "1".repeat(100_000)).refusedField("name");
+    }
+
+    @Test
+    void refusesToReuseAnEmptyOrCrookedFile() {
+        agent.create("imagePath", userFiles + "/empty.img", "reuseFile", true).refused(400, "invalid-request");
+        agent.create("imagePath", userFiles + "/crooked.img", "reuseFile", true).refused(400, "invalid-request");
+    }
+
+    @Test
+    void refusesASizeForAReusedFile() {
+        String file = userFiles + "/file.img";
+        agent.create("imagePath", file, "reuseFile", true, "sizeMb", 1).refusedField("sizeMb");
+        agent.create("imagePath", file, "reuseFile", true, "sizeBytes", MIB).refusedField("sizeBytes");
+        agent.create("imagePath", file, "reuseFile", true, "allocation", "FULL").refusedField("allocation");
+    }
+
+    @Test
+    void overwritesNothing() {
+        agent.create("sizeMb", 2, "imagePath", userFiles + "/file.img").refused(409, "image-exists");
+        agent.create("sizeMb", 2, "imagePath", userFiles + "/fifo").refused(409, "image-exists");
+    }
+
+    @Test
+    void refusesMoreThanTheDiskHas() {
+        long free = agent.get("/host")
+                .expect(200)
+                .field("capacity")
+                .path("freeBytes")
+                .asLong();
+        long wanted = (free / MIB + 1024) * MIB;
+
+        agent.create("sizeBytes", wanted, "allocation", "FULL").refused(507, "insufficient-storage");
+        agent.create("sizeMb", wanted / MIB, "allocation", "FULL").refused(507, "insufficient-storage");
+    }
+
+    @Test
+    void refusesTooManyOrTooLongLabels() {
+        Map<String, String> many = new TreeMap<>();
+        for (int i = 0; i < 33; i++) {
+            many.put("key" + i, "value");
+        }
+        agent.create("labels", many).refusedField("labels");
+        agent.create("labels", Map.of("key", "x".repeat(1000))).refusedField("labels");
+        agent.create("labels", Map.of("k".repeat(1000), "x")).refusedField("labels");
+    }
+
+    @Test
+    void saysEverythingThatIsWrongAtOnce() {
+        Answer answer = agent.create("offsetBytes", 1, "sizeLimitBytes", 1, "sectorSize", 7)
+                .refused(400, "invalid-request");
+
+        assertThat(answer.texts("errors", "field"))
+                .containsExactlyInAnyOrder("offsetBytes", "sizeLimitBytes", "sectorSize");
+    }
+
+    @Test
+    void namesTheRangeOfTtls() {
+        Answer answer = agent.create("ttlSeconds", 86401).refusedField("ttlSeconds");
+
+        assertThat(answer.texts("errors", "message").getFirst()).contains("1 and 86400");
+    }
+
+    @ParameterizedTest
+    @CsvSource(
+            delimiter = '|',
+            quoteCharacter = '`',
+            value = {
+                "{'sizeBytes': 0}                      | sizeBytes",
+                "{'sizeBytes': 513}                    | sizeBytes",
+                "{'sizeBytes': -512}                   | sizeBytes",
+                "{'sizeBytes': '4194304'}              | sizeBytes",
+                "{'sizeBytes': 4194304.0}              | sizeBytes",
+                "{'sizeBytes': 9223372036854775296}    | sizeBytes",
+                "{'sizeBytes': 10376293541461622784}   | sizeBytes",
+                "{'sizeBytes': 1048576}                | sizeBytes",
+                "{'sizeMb': 4}                         | sizeMb",
+                "{'allowShrink': 1}                    | allowShrink",
+                "{'directIo': 'on'}                    | directIo",
+                "{'sectorSize': 7}                     | sectorSize",
+                "{'labels': {'a': null}}               | labels",
+                "{'labels': {'a': 2}}                  | labels.a",
+                "{'readOnly': true}                    | readOnly",
+                "{'labels': {}, 'labels': {}}          | labels",
+                "[]                                    | body",
+                "not JSON                              | body"
+            })
+    void namesTheFieldOfABadChange(String body, String field) {
+        agent.send("PATCH", "/loop-devices/" + device.id(), body.replace('\'', '"'))
+                .refusedField(field);
+    }
+
+    @Test
+    void needsABodyForAChange() {
+        agent.send("PATCH", "/loop-devices/" + device.id(), null, "Content-Type", "application/json")
+                .refusedField("body");
+    }
+
+    @ParameterizedTest
+    @CsvSource(
+            delimiter = '|',
+            value = {
+                "/loop-devices?pageSize=0        | pageSize",
+                "/loop-devices?pageSize=-1       | pageSize",
+                "/loop-devices?pageSize=10001    | pageSize",
+                "/loop-devices?pageSize=ten      | pageSize",
+                "/loop-devices?pageToken=%21%21  | pageToken",
+                "/loop-devices?state=GONE        | state",
+                "/loop-devices?managed=maybe     | managed",
+                "/loop-devices?label=suite       | label",
+                "/loop-devices?label==x          | label",
+                "/leases?pageSize=0              | pageSize",
+                "/leases?pageToken=%21%21        | pageToken"
+            })
+    void namesTheFieldOfABadQuery(String path, String field) {
+        agent.get(path).refusedField(field);
+    }
+
+    @Test
+    void refusesABodyOfTenMegabytes() {
+        String large = "{\"labels\": {\"a\": \"" + "x".repeat(10_000_000) + "\"}}";
+
+        agent.send("POST", "/loop-devices", large).refused(413, "content-too-large");
+    }
+
+    @Test
+    void refusesABodyOfTenMegabytesInChunks() throws IOException {
+        StringBuilder request = new StringBuilder(String.join(
+                "\r\n",
+                "POST /loop-devices HTTP/1.1",
+                "Host: localhost",
+                "Content-Type: application/json",
+                "Transfer-Encoding: chunked",
+                "",
+                "9",
+                "{\"name\":\"",
+                ""));
+        String chunk = "x".repeat(0x8000);
+        // Somewhat more than the agent reads, so that it answers while this still fits into the socket's buffers.
+        for (int i = 0; i < 34; i++) {
+            request.append("8000\r\n").append(chunk).append("\r\n");
+        }
+        String answer = agent.sendRaw(request + "2\r\n\"}\r\n0\r\n\r\n");
+
+        assertThat(answer)
+                .startsWith("HTTP/1.1 413")
+                .contains("application/problem+json", "/problems/content-too-large");
+    }
+
+    @Test
+    void refusesOtherMediaTypes() {
+        agent.send("POST", "/loop-devices", "{}", "Content-Type", "text/plain").refused(415, "unsupported-media-type");
+        agent.send("POST", "/loop-devices", "sizeMb=2", "Content-Type", "application/x-www-form-urlencoded")
+                .refused(415, "unsupported-media-type");
+        agent.send("POST", "/loop-devices", "{}", "Content-Type", "nonsense").expect(415);
+        agent.get("/loop-devices", "Accept", "application/xml").refused(406, "not-acceptable");
+    }
+
+    @Test
+    void refusesOtherMethods() {
+        Answer put = agent.send("PUT", "/loop-devices", "{}").refused(405, "method-not-allowed");
+        assertThat(put.headers().firstValue("Allow").orElse("")).contains("GET", "POST");
+        agent.send("DELETE", "/loop-devices", null).refused(405, "method-not-allowed");
+        agent.get("/loop-devices/" + device.id() + "/detach").refused(405, "method-not-allowed");
+        agent.send("PATCH", "/leases/" + device.leaseId(), "{}").refused(405, "method-not-allowed");
+    }
+
+    @ParameterizedTest
+    @ValueSource(
+            strings = {
+                "/nothing",
+                "/loop-devices/",
+                "/loop-devices/loop0/nothing",
+                "/loop-device",
+                "/actuator/env",
+                "/actuator/shutdown",
+                "/error/x",
+                "/.env",
+                "/loop-devices/neverknown0000000",
+                "/loop-devices/loop1048576",
+                "/loop-devices/loop9999999",
+                "/loop-devices/loop007",
+                "/loop-devices/sda",
+                "/loop-devices/%20",
+                "/leases/neverknown0000000"
+            })
+    void knowsNothingElse(String path) {
+        agent.get(path).refused(404, "not-found");
+        agent.get(path, "Accept", "text/html").refused(404, "not-found");
+    }
+
+    @ParameterizedTest
+    @CsvSource(
+            delimiter = '|',
+            value = {
+                "NONSENSE\\r\\n\\r\\n                                                  | 400",
+                "GET /loop-devices HTTP/9.9\\r\\nHost: x\\r\\n\\r\\n                    | 505",
+                "GET /loop-devices HTTP/1.1\\r\\n\\r\\n                                 | 400",
+                "GET /loop-devices HTTP/1.1\\r\\nHost: a b\\r\\n\\r\\n                  | 400",
+                "GET /loop-devices/%zz HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n                | 400",
+                "GET /loop-devices/%00 HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n                | 400",
+                "GET /loop-devices/a%2Fb HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n              | 400",
+                "GET /loop-devices/a{b HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n                | 400",
+                "GET /loop-devices/../../etc/passwd HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n    | 400",
+                "GET /loop-devices/;a=b HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n               | 404",
+                "GET // HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n                               | 404",
+                "GET //x/y HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n                            | 404",
+                "POST /loop-devices HTTP/1.1\\r\\nHost: x\\r\\nContent-Length: -1\\r\\n\\r\\n | 400",
+                "POST /loop-devices HTTP/1.1\\r\\nHost: x\\r\\nContent-Length: x\\r\\n\\r\\n  | 400",
+                "FROB /loop-devices HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n                   | 405",
+                "TRACE /loop-devices HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n                  | 405"
+            })
+    void answersMalformedRequestsWithProblems(String request, int status) throws IOException {
+        String answer =
+                agent.sendRaw(request.replace("\\r\\n", "\r\n").replaceFirst("(?=\r\n\r\n)", "\r\nConnection: close"));
+
+        assertThat(answer).startsWith("HTTP/1.1 " + status);
+        assertThat(answer).containsIgnoringCase("Content-Type: application/problem+json");
+        String body = answer.substring(answer.indexOf("\r\n\r\n") + 4);
+        body = body.substring(body.indexOf('{'), body.lastIndexOf('}') + 1);
+        var problem = Agent.parse(body);
+        assertThat(problem.path("type").asString()).startsWith("/problems/");
+        assertThat(problem.path("title").asString()).isNotBlank();
+        assertThat(problem.path("status").asInt()).isEqualTo(status);
+        assertThat(problem.path("detail").asString()).isNotBlank().doesNotContain("Exception");
+        assertThat(problem.path("instance").asString("")).as(body).startsWith("/");
+    }
+
+    @Test
+    void refusesBytesThatAreNotText() throws IOException {
+        String answer = agent.sendRaw(String.join(
+                "\r\n",
+                "POST /loop-devices HTTP/1.1",
+                "Host: localhost",
+                "Connection: close",
+                "Content-Type: application/json",
+                "Content-Length: 12",
+                "",
+                "{\"name\":\"\u0001\"}"));
+
+        assertThat(answer).startsWith("HTTP/1.1 400").contains("application/problem+json");
+    }
+}

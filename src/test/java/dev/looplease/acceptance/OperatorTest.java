@@ -1,0 +1,74 @@
+package dev.looplease.acceptance;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import dev.looplease.KernelTest;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+import tools.jackson.databind.JsonNode;
+
+/** What people and monitors look at. */
+@KernelTest
+class OperatorTest extends HttpTest {
+
+    @Test
+    void describesTheHost() {
+        created("sizeMb", 3);
+
+        Answer host = agent.get("/host").expect(200);
+
+        assertThat(host.text("hostName")).isEqualTo(Kernel.output("uname", "-n"));
+        assertThat(host.text("kernel")).isEqualTo(Kernel.output("uname", "-r"));
+        assertThat(host.text("backend")).isEqualTo("ioctl");
+        assertThat(Kernel.output("losetup", "--version")).contains(host.text("losetupVersion"));
+        assertThat(host.field("limits").path("maxDevices").asInt()).isEqualTo(10_000);
+        assertThat(host.field("limits").path("minTtlSeconds").asInt()).isEqualTo(1);
+        assertThat(host.field("limits").path("maxTtlSeconds").asInt()).isEqualTo(86_400);
+        assertThat(host.field("capacity").path("usedDevices").asInt()).isEqualTo(1);
+        assertThat(host.field("capacity").path("promisedBytes").asLong()).isEqualTo(3L * MIB);
+        assertThat(host.field("capacity").path("freeBytes").asLong()).isPositive();
+        JsonNode capabilities = host.field("capabilities");
+        assertThat(capabilities.path("largestSectorSize").asInt()).isGreaterThanOrEqualTo(4096);
+        assertThat(capabilities.path("partitionScan").isBoolean()).isTrue();
+        assertThat(capabilities.path("directIo").isBoolean()).isTrue();
+        assertThat(capabilities.path("filesystems").toString()).contains("\"ext4\"");
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"/livez", "/readyz", "/actuator/health"})
+    void isUp(String path) {
+        assertThat(agent.get(path).expect(200).text("status")).isEqualTo("UP");
+    }
+
+    @Test
+    void tellsItsVersion() {
+        assertThat(agent.get("/actuator/info").expect(200).json().isObject()).isTrue();
+    }
+
+    @Test
+    void countsForMonitors() {
+        created("sizeMb", 1);
+
+        assertThat(agent.get("/actuator/prometheus").expect(200).body()).contains("looplease");
+    }
+
+    @Test
+    void describesItself() {
+        JsonNode paths = agent.get("/v3/api-docs").expect(200).field("paths");
+
+        for (String path : new String[] {
+            "/loop-devices", "/loop-devices/{ref}", "/leases", "/leases/{id}", "/leases/{id}/renew", "/host"
+        }) {
+            assertThat(paths.has(path)).as(path).isTrue();
+        }
+    }
+
+    @Test
+    void showsItsDescriptionToPeople() {
+        Answer page = agent.get("/swagger-ui.html").expect(302);
+
+        String location = page.headers().firstValue("Location").orElseThrow();
+        assertThat(agent.get(location).expect(200).body()).containsIgnoringCase("swagger");
+    }
+}
