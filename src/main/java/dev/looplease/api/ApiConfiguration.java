@@ -5,6 +5,7 @@ import java.time.Clock;
 import java.time.Duration;
 import org.apache.catalina.core.StandardHost;
 import org.springframework.beans.factory.annotation.Value;
+import org.springframework.boot.http.converter.autoconfigure.ServerHttpMessageConvertersCustomizer;
 import org.springframework.boot.jackson.autoconfigure.JsonMapperBuilderCustomizer;
 import org.springframework.boot.tomcat.servlet.TomcatServletWebServerFactory;
 import org.springframework.boot.web.server.WebServerFactoryCustomizer;
@@ -15,6 +16,7 @@ import org.springframework.context.annotation.Configuration;
 import org.springframework.context.event.ContextClosedEvent;
 import org.springframework.core.Ordered;
 import org.springframework.core.annotation.Order;
+import org.springframework.http.MediaType;
 import org.springframework.util.unit.DataSize;
 import tools.jackson.databind.cfg.CoercionAction;
 import tools.jackson.databind.cfg.CoercionInputShape;
@@ -38,6 +40,17 @@ class ApiConfiguration {
             config.setCoercion(CoercionInputShape.Float, CoercionAction.Fail);
             config.setCoercion(CoercionInputShape.Boolean, CoercionAction.Fail);
         });
+    }
+
+    /**
+     * JSON is the only language spoken. The API's description brings a YAML mapper along, and Spring would take YAML in and
+     * out with it: lenient, past all that makes our JSON strict.
+     */
+    @Bean
+    ServerHttpMessageConvertersCustomizer noYaml() {
+        return converters -> converters.configureMessageConvertersList(all ->
+                all.removeIf(converter -> converter.getSupportedMediaTypes().stream()
+                        .anyMatch(type -> type.includes(MediaType.APPLICATION_YAML) && !type.isWildcardType())));
     }
 
     @Bean

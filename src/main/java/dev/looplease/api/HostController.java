@@ -22,6 +22,7 @@ import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
+import org.springframework.http.MediaType;
 import org.springframework.web.bind.annotation.GetMapping;
 import org.springframework.web.bind.annotation.RestController;
 
@@ -49,7 +50,7 @@ class HostController {
         this.probe = probe;
     }
 
-    @GetMapping("/host")
+    @GetMapping(path = "/host", produces = MediaType.APPLICATION_JSON_VALUE)
     @Operation(
             operationId = "getHost",
             summary = "Look at the host",

@@ -15,6 +15,7 @@ import java.util.OptionalLong;
 import org.jspecify.annotations.Nullable;
 import org.springframework.http.HttpHeaders;
 import org.springframework.http.HttpStatus;
+import org.springframework.http.MediaType;
 import org.springframework.http.ResponseEntity;
 import org.springframework.web.bind.annotation.DeleteMapping;
 import org.springframework.web.bind.annotation.GetMapping;
@@ -28,7 +29,7 @@ import org.springframework.web.bind.annotation.RestController;
 
 /** {@code /leases}: until when devices are kept. */
 @RestController
-@RequestMapping("/leases")
+@RequestMapping(path = "/leases", produces = MediaType.APPLICATION_JSON_VALUE)
 @Tag(name = "Leases", description = "How long devices are kept. What is not renewed in time is cleaned up.")
 class LeaseController {
 

@@ -21,6 +21,7 @@ import java.util.function.Predicate;
 import org.jspecify.annotations.Nullable;
 import org.springframework.http.HttpHeaders;
 import org.springframework.http.HttpStatus;
+import org.springframework.http.MediaType;
 import org.springframework.http.ResponseEntity;
 import org.springframework.web.bind.annotation.DeleteMapping;
 import org.springframework.web.bind.annotation.GetMapping;
@@ -35,7 +36,7 @@ import org.springframework.web.bind.annotation.RestController;
 
 /** {@code /loop-devices}: ask for a device, look at all of the host, change and return one's own. */
 @RestController
-@RequestMapping("/loop-devices")
+@RequestMapping(path = "/loop-devices", produces = MediaType.APPLICATION_JSON_VALUE)
 @Tag(name = "Loop devices", description = "Real /dev/loopN of this host, lent by a lease.")
 class LoopDeviceController {
 

@@ -29,7 +29,7 @@ final class Problems {
     static Problem of(LoopException failure) {
         return switch (failure) {
             case LoopException.Invalid e -> new Problem(invalid(e.errors()));
-            case LoopException.NotFound e -> new Problem(of(HttpStatus.NOT_FOUND, "not-found", "Not found", e));
+            case LoopException.NotFound e -> new Problem(of(HttpStatus.NOT_FOUND, "not-found", "Not Found", e));
             case LoopException.Ended e ->
                 new Problem(with(of(HttpStatus.GONE, "ended", "It has ended", e), "endReason", e.reason()));
             case LoopException.NotManaged e ->
