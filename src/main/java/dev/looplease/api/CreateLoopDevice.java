@@ -19,7 +19,10 @@ import java.util.OptionalLong;
 import org.jspecify.annotations.Nullable;
 
 /** The body of {@code POST /loop-devices}. What is left out takes its default; the checks are the domain's. */
-@Schema(description = "The device that is wanted. All fields are optional; {} asks for 1 GiB, sparse, for an hour.")
+@Schema(
+        description =
+                "The device that is wanted. All fields are optional; {} asks for 1 GiB, sparse, for the host's default ttl.",
+        example = "{\"sizeMb\": 64, \"ttlSeconds\": 600, \"labels\": {\"suite\": \"nightly\"}}")
 record CreateLoopDevice(
         @Schema(
                 description = "Size of the image file in MiB; 1024 when neither size is given.",
@@ -31,19 +34,23 @@ record CreateLoopDevice(
         @Schema(
                 description =
                         "Size of the image file in bytes, a multiple of 512; instead of sizeMb. With reuseFile neither may be given.",
-                minimum = "512")
+                minimum = "512",
+                multipleOf = 512,
+                example = "67108864")
         @Nullable
         Long sizeBytes,
 
         @Schema(
                 description = "The wanted kernel name; the first free one by default.",
-                pattern = "^loop(0|[1-9][0-9]{0,6})$")
+                pattern = "^loop(0|[1-9][0-9]{0,6})$",
+                example = "loop7")
         @Nullable
         String name,
 
         @Schema(
                 description =
-                        "Where the image is: an absolute path of a directory or a file inside an allowed root. The agent's images directory by default.")
+                        "Where the image is: an absolute path of a directory or a file inside an allowed root (looplease.image-roots). The agent's images directory by default.",
+                example = "/srv/images/disk.img")
         @Nullable
         String imagePath,
 
@@ -63,6 +70,7 @@ record CreateLoopDevice(
         @Schema(
                 description = "Where the mapped section of the file begins, a multiple of 512.",
                 minimum = "0",
+                multipleOf = 512,
                 defaultValue = "0")
         @Nullable
         Long offsetBytes,
@@ -70,13 +78,14 @@ record CreateLoopDevice(
         @Schema(
                 description = "Length of the mapped section, a multiple of 512; 0 for the rest of the file.",
                 minimum = "0",
+                multipleOf = 512,
                 defaultValue = "0")
         @Nullable
         Long sizeLimitBytes,
 
         @Schema(
                 description =
-                        "Logical sector size in bytes, a power of two from 512; the mapped section must be a multiple of it.",
+                        "Logical sector size in bytes, a power of two from 512 to what the kernel takes (GET /host tells); the mapped section must be a multiple of it.",
                 minimum = "512",
                 defaultValue = "512")
         @Nullable
@@ -85,7 +94,8 @@ record CreateLoopDevice(
         @Schema(description = "A device that cannot be written.", defaultValue = "false") @Nullable
         Boolean readOnly,
 
-        @Schema(description = "Let the kernel look for partitions.", defaultValue = "false") @Nullable
+        @Schema(description = "Let the kernel look for partitions and make their nodes.", defaultValue = "false")
+        @Nullable
         Boolean partScan,
 
         @Schema(
@@ -102,18 +112,24 @@ record CreateLoopDevice(
         String leaseId,
 
         @Schema(
-                description = "Seconds that the device's own lease lives from now and from each renewal.",
+                description =
+                        "Seconds that the device's own lease lives from now and from each renewal; the host's default when left out, within its limits (GET /host tells).",
                 minimum = "1",
-                example = "3600")
+                example = "600")
         @Nullable
         Long ttlSeconds,
 
-        @Schema(description = "What is done to users of the device when its lease ends.", defaultValue = "UNMOUNT")
+        @Schema(
+                description =
+                        "What is done when the lease ends and somebody still uses the device: UNMOUNT removes its users, then detaches and deletes; DETACH unmounts nothing, the kernel detaches at the last close, then the image is deleted.",
+                defaultValue = "UNMOUNT")
         @Nullable
         OnExpiry onExpiry,
 
         @Schema(
-                description = "Up to 32 short strings, for finding and for people.",
+                description =
+                        "Short strings, for finding and for people. Keys: 1 to 63 letters, digits, '.', '_', '/' or '-', the first a letter or digit. Values: up to 255 characters.",
+                maxProperties = 32,
                 example = "{\"suite\": \"nightly\"}")
         @Nullable
         Map<String, String> labels) {

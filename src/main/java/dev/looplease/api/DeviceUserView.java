@@ -7,6 +7,10 @@ import org.jspecify.annotations.Nullable;
 /** One that keeps a device busy. */
 @Schema(name = "DeviceUser")
 record DeviceUserView(
+        @Schema(
+                description =
+                        "MOUNT: a filesystem on it is mounted. SWAP: the kernel swaps to it. HOLDER: a device-mapper, md or other kernel device stands on it. LOOP: a loop device stands on it. PROCESS: a process has it, or a file on it, open.",
+                example = "MOUNT")
         DeviceUser.Kind kind,
 
         @Schema(
@@ -17,12 +21,13 @@ record DeviceUserView(
         String target,
 
         @Schema(
-                description = "A process in whose mount namespace the mount is, or that has the device open.",
+                description =
+                        "A process that has the device open, or that sees a mount in another mount namespace; null where there is none to name.",
                 example = "4711")
         @Nullable
         Long pid,
 
-        @Schema(description = "That process's command name.", example = "bash") @Nullable
+        @Schema(description = "That process's command name; null without one.", example = "bash") @Nullable
         String command) {
 
     static DeviceUserView of(DeviceUser user) {

@@ -29,10 +29,13 @@ record HostView(
     record Limits(
             @Schema(example = "10000") int maxDevices,
 
-            @Schema(description = "The largest image; null for no limit.") @Nullable
+            @Schema(description = "The largest image; null for no limit.", example = "1099511627776") @Nullable
             Long maxImageBytes,
 
-            @Schema(description = "All images together, sparse ones in full; null for no limit.") @Nullable
+            @Schema(
+                    description = "All images together, sparse ones in full; null for no limit.",
+                    example = "1099511627776")
+            @Nullable
             Long maxTotalBytes,
 
             @Schema(example = "3600") long defaultTtlSeconds,
@@ -50,13 +53,13 @@ record HostView(
 
             @Schema(example = "9997") int freeDevices,
 
-            @Schema(description = "Size of all images together, sparse ones in full.")
+            @Schema(description = "Size of all images together, sparse ones in full.", example = "201326592")
             long promisedBytes,
 
-            @Schema(description = "Free on the images' filesystem.")
+            @Schema(description = "Free on the images' filesystem.", example = "85899345920")
             long freeBytes,
 
-            @Schema(description = "Size of the images' filesystem.")
+            @Schema(description = "Size of the images' filesystem.", example = "274877906944")
             long totalBytes) {}
 
     /** What the kernel can do, found out by trying. */

@@ -33,6 +33,7 @@ import org.springframework.web.bind.annotation.RestController;
 @Tag(name = "Leases", description = "How long devices are kept. What is not renewed in time is cleaned up.")
 class LeaseController {
 
+    private static final String ID = "The lease's id.";
     private static final String IF_MATCH = "Only if the lease still has this ETag; 412 otherwise.";
 
     private final LoopService service;
@@ -74,7 +75,17 @@ class LeaseController {
     @Operation(operationId = "listLeases", summary = "List leases", description = "The oldest first.")
     @ApiResponse(responseCode = "200", description = "A page of leases.")
     LeasePage list(
-            @Parameter(description = "At most so many, 1 to 10,000.") @RequestParam(defaultValue = "100") int pageSize,
+            @Parameter(
+                            description = "At most so many.",
+                            schema =
+                                    @Schema(
+                                            type = "integer",
+                                            format = "int32",
+                                            minimum = "1",
+                                            maximum = "10000",
+                                            defaultValue = "100"))
+                    @RequestParam(defaultValue = "100")
+                    int pageSize,
             @Parameter(description = "nextPageToken of the page before.") @RequestParam(required = false) @Nullable
                     String pageToken) {
         Page<LeaseView> page = Page.of(service.leases(), LeaseController::key, pageSize, pageToken, this::view);
@@ -87,9 +98,12 @@ class LeaseController {
     }
 
     @GetMapping("/{id}")
-    @Operation(operationId = "getLease", summary = "Look at a lease")
+    @Operation(
+            operationId = "getLease",
+            summary = "Look at a lease",
+            description = "Until when it lives, and which devices end with it.")
     @ApiResponse(responseCode = "200", description = "The lease; ETag is its revision.")
-    ResponseEntity<LeaseView> get(@PathVariable String id) {
+    ResponseEntity<LeaseView> get(@Parameter(description = ID) @PathVariable String id) {
         return ok(service.lease(id));
     }
 
@@ -101,7 +115,7 @@ class LeaseController {
                     "It then lives its ttl from now, never past maxExpireTime; the times in the answer are the truth. A lease that ended never comes back.")
     @ApiResponse(responseCode = "200", description = "The lease with its new times.")
     ResponseEntity<LeaseView> renew(
-            @PathVariable String id,
+            @Parameter(description = ID) @PathVariable String id,
             @Parameter(description = IF_MATCH) @RequestHeader(name = HttpHeaders.IF_MATCH, required = false) @Nullable
                     String ifMatch,
             @RequestBody(required = false) @Nullable RenewLease body) {
@@ -121,7 +135,7 @@ class LeaseController {
             description = "Some devices are still being released; repeat to see whether they are gone.",
             content = @Content(schema = @Schema(implementation = LeaseView.class)))
     ResponseEntity<LeaseView> end(
-            @PathVariable String id,
+            @Parameter(description = ID) @PathVariable String id,
             @Parameter(description = IF_MATCH) @RequestHeader(name = HttpHeaders.IF_MATCH, required = false) @Nullable
                     String ifMatch) {
         try {

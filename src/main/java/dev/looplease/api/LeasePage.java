@@ -8,5 +8,8 @@ import org.jspecify.annotations.Nullable;
 record LeasePage(
         List<LeaseView> items,
 
-        @Schema(description = "pageToken for the next page; null on the last one.") @Nullable
+        @Schema(
+                description = "pageToken for the next page; null on the last one.",
+                example = "MDAxNzk1Mzc3MjgwMDAwdzdmMGMybjRzOHkxdDViOQ")
+        @Nullable
         String nextPageToken) {}

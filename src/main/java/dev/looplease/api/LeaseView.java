@@ -17,32 +17,42 @@ import org.jspecify.annotations.Nullable;
 record LeaseView(
         @Schema(example = "w7f0c2n4s8y1t5b9") String id,
         @Schema(example = "anonymous") String owner,
-        Map<String, String> labels,
+        @Schema(example = "{}") Map<String, String> labels,
+
+        @Schema(
+                description = "ACTIVE, or RELEASING: it has ended, and some of its devices are on their way out.",
+                example = "ACTIVE")
         LeaseSnapshot.State state,
 
-        @Schema(description = "How long it lives from each renewal.", example = "3600")
+        @Schema(description = "How long it lives from each renewal.", example = "600")
         long ttlSeconds,
 
-        Instant createTime,
+        @Schema(example = "2026-11-22T18:08:00Z") Instant createTime,
 
-        @Schema(description = "When it ends if it is not renewed, by the host's wall clock.")
+        @Schema(
+                description = "When it ends if it is not renewed, by the host's wall clock.",
+                example = "2026-11-22T18:18:00Z")
         Instant expireTime,
 
-        @Schema(description = "The same as a duration from now, which no wall clock can move.", example = "3600")
+        @Schema(description = "The same as a duration from now, which no wall clock can move.", example = "600")
         long expiresInSeconds,
 
         @Schema(
                 description =
                         "When to renew it, counted from its last renewal: a third of its ttl, so that two may fail.",
-                example = "1200")
+                example = "200")
         BigDecimal renewAfterSeconds,
 
-        @Schema(description = "When it ends however often it is renewed; null when never.") @Nullable
+        @Schema(
+                description = "When it ends however often it is renewed; null when never.",
+                example = "2026-11-22T20:08:00Z")
+        @Nullable
         Instant maxExpireTime,
 
+        @Schema(description = "What is done when it ends and somebody still uses a device.", example = "UNMOUNT")
         OnExpiry onExpiry,
 
-        @Schema(description = "The devices that end with it.")
+        @Schema(description = "The devices that end with it.", example = "[\"k3v9x0q2m7adp1c8\"]")
         List<String> deviceIds) {
 
     static LeaseView of(LeaseSnapshot lease, Instant now) {

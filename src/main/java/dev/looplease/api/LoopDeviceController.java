@@ -60,6 +60,17 @@ class LoopDeviceController {
             summary = "Ask for a loop device",
             description =
                     "Makes an image, attaches it to a loop device and answers when the kernel has confirmed size, read-only flag, sector size and node. Whatever fails, nothing is left behind.")
+    @MayRefuse({
+        LoopException.NameTaken.class,
+        LoopException.ImageExists.class,
+        LoopException.ImageOverlap.class,
+        LoopException.DirectIoUnavailable.class,
+        LoopException.WrongState.class,
+        LoopException.KernelFailure.class,
+        LoopException.CapacityExhausted.class,
+        LoopException.ShuttingDown.class,
+        LoopException.InsufficientStorage.class
+    })
     @ApiResponse(responseCode = "201", description = "The device; Location names it, ETag its revision.")
     @ApiResponse(
             responseCode = "200",
@@ -95,6 +106,7 @@ class LoopDeviceController {
                             in = ParameterIn.QUERY,
                             description = "Only devices with this label, as key=value; several must all be there.",
                             array = @ArraySchema(schema = @Schema(type = "string"))))
+    @MayRefuse({LoopException.KernelFailure.class})
     @ApiResponse(responseCode = "200", description = "A page of devices.")
     LoopDevicePage list(
             @Parameter(description = "Only this agent's devices (true) or only foreign ones (false).")
@@ -105,7 +117,17 @@ class LoopDeviceController {
                     String leaseId,
             @Parameter(description = "Only devices in this state.") @RequestParam(required = false) @Nullable
                     LoopState state,
-            @Parameter(description = "At most so many, 1 to 10,000.") @RequestParam(defaultValue = "100") int pageSize,
+            @Parameter(
+                            description = "At most so many.",
+                            schema =
+                                    @Schema(
+                                            type = "integer",
+                                            format = "int32",
+                                            minimum = "1",
+                                            maximum = "10000",
+                                            defaultValue = "100"))
+                    @RequestParam(defaultValue = "100")
+                    int pageSize,
             @Parameter(description = "nextPageToken of the page before.") @RequestParam(required = false) @Nullable
                     String pageToken,
             HttpServletRequest request) {
@@ -176,6 +198,12 @@ class LoopDeviceController {
             summary = "Resize or change a loop device",
             description =
                     "Grows (or, if allowed, shrinks) the image and the device, switches direct I/O, sets the sector size, replaces labels: all of it or nothing.")
+    @MayRefuse({
+        LoopException.DeviceBusy.class,
+        LoopException.DirectIoUnavailable.class,
+        LoopException.CapacityExhausted.class,
+        LoopException.InsufficientStorage.class
+    })
     @ApiResponse(responseCode = "200", description = "The device as it is now.")
     ResponseEntity<LoopDeviceView> patch(
             @Parameter(description = REF) @PathVariable String ref,
@@ -190,6 +218,7 @@ class LoopDeviceController {
             operationId = "detachLoopDevice",
             summary = "Detach a loop device and keep its image",
             description = "A device that is detached already stays so. Refused while somebody uses it.")
+    @MayRefuse({LoopException.DeviceBusy.class})
     @ApiResponse(responseCode = "200", description = "The device, DETACHED.")
     ResponseEntity<LoopDeviceView> detach(
             @Parameter(description = REF) @PathVariable String ref,
@@ -204,6 +233,12 @@ class LoopDeviceController {
             summary = "Attach a detached device again",
             description =
                     "With the same image and options; to the number that was asked for by name, else to the first free one.")
+    @MayRefuse({
+        LoopException.NameTaken.class,
+        LoopException.ImageOverlap.class,
+        LoopException.DirectIoUnavailable.class,
+        LoopException.ShuttingDown.class
+    })
     @ApiResponse(responseCode = "200", description = "The device, READY.")
     ResponseEntity<LoopDeviceView> attach(
             @Parameter(description = REF) @PathVariable String ref,
@@ -218,6 +253,7 @@ class LoopDeviceController {
             summary = "Return a loop device",
             description =
                     "Detaches it and deletes the image, if the agent made it. Refused with its users while somebody uses it, unless force removes them. The id of a device that ended already is answered 204 too.")
+    @MayRefuse({LoopException.DeviceBusy.class})
     @ApiResponse(responseCode = "204", description = "Device and image are gone.", content = @Content)
     @ApiResponse(
             responseCode = "202",

@@ -8,5 +8,5 @@ import org.jspecify.annotations.Nullable;
 record LoopDevicePage(
         List<LoopDeviceView> items,
 
-        @Schema(description = "pageToken for the next page; null on the last one.") @Nullable
+        @Schema(description = "pageToken for the next page; null on the last one.", example = "YTAwMDAwMDc") @Nullable
         String nextPageToken) {}

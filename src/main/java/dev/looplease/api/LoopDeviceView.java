@@ -29,17 +29,28 @@ record LoopDeviceView(
         @Schema(description = "The kernel's name; null while detached.", example = "loop7") @Nullable
         String name,
 
-        @Schema(example = "/dev/loop7") @Nullable String path,
-        @Schema(example = "7") @Nullable Integer major,
-        @Schema(example = "7") @Nullable Integer minor,
+        @Schema(description = "The device node; null while detached.", example = "/dev/loop7") @Nullable
+        String path,
 
-        @Schema(description = "Null for a foreign device.") @Nullable
+        @Schema(description = "The node's major number; null while detached.", example = "7") @Nullable
+        Integer major,
+
+        @Schema(description = "The node's minor number; null while detached.", example = "7") @Nullable
+        Integer minor,
+
+        @Schema(
+                description =
+                        "READY: attached, as asked. DETACHED: its image is kept, the kernel's device is not. RELEASING: on its way out, waits for whoever holds it open. STUCK: its clean-up failed again and again, and is retried slowly. CREATING is never seen. Null for a foreign device.",
+                example = "READY")
+        @Nullable
         LoopState state,
 
-        @Schema(description = "Whether this agent made it. A foreign device may be read, never changed.")
+        @Schema(
+                description = "Whether this agent made it. A foreign device may be read, never changed.",
+                example = "true")
         boolean managed,
 
-        @Schema(description = "Size of the device.", example = "67108864") @Nullable
+        @Schema(description = "Size of the device; null while detached.", example = "67108864") @Nullable
         Long sizeBytes,
 
         @Schema(description = "Length of the image file; null for a foreign device.", example = "67108864") @Nullable
@@ -54,35 +65,54 @@ record LoopDeviceView(
         @Schema(description = "Length of the mapped section; 0 for the rest of the file.", example = "0")
         long sizeLimitBytes,
 
+        @Schema(description = "Whether it cannot be written.", example = "false")
         boolean readOnly,
+
+        @Schema(
+                description = "Whether the kernel bypasses the page cache for the image; false while detached.",
+                example = "false")
         boolean directIo,
 
-        @Schema(description = "Whether the kernel detaches it at the last close.")
+        @Schema(description = "Whether the kernel detaches it at the last close.", example = "false")
         boolean autoclear,
 
+        @Schema(description = "Whether the kernel looks for partitions.", example = "false")
         boolean partScan,
+
+        @Schema(description = "The partitions that the kernel knows, by number.", example = "[]")
         List<PartitionView> partitions,
 
         @Schema(
-                description = "The kernel's generation number: it rises at each attach and detach of this number.",
+                description =
+                        "The kernel's generation number: it rises at each attach and detach of this number. Null while detached.",
                 example = "31310")
         @Nullable
         Long diskSeq,
 
-        @Schema(example = "/var/lib/looplease/images/k3v9x0q2m7adp1c8.img") @Nullable
+        @Schema(
+                description = "The image file as the kernel names it.",
+                example = "/var/lib/looplease/images/k3v9x0q2m7adp1c8.img")
+        @Nullable
         String backingFile,
 
-        @Schema(description = "Whether the file has no name any more.")
+        @Schema(description = "Whether the file has no name any more.", example = "false")
         boolean backingFileDeleted,
 
         @Schema(description = "What the image occupies on the disk; null for a foreign device.", example = "0")
         @Nullable
         Long allocatedBytes,
 
-        @Schema(example = "anonymous") @Nullable String owner,
+        @Schema(description = "Null for a foreign device.", example = "anonymous") @Nullable
+        String owner,
+
+        @Schema(description = "Empty for a foreign device.", example = "{\"suite\": \"nightly\"}")
         Map<String, String> labels,
-        @Nullable Instant createTime,
-        @Nullable DeviceLease lease) {
+
+        @Schema(description = "Null for a foreign device.", example = "2026-11-22T18:08:00Z") @Nullable
+        Instant createTime,
+
+        @Schema(description = "Null for a foreign device.") @Nullable
+        DeviceLease lease) {
 
     /** A partition that the kernel knows. */
     @Schema(name = "Partition")
@@ -110,14 +140,17 @@ record LoopDeviceView(
     /** The lease that a device lives by, as far as it concerns the device. */
     @Schema(name = "DeviceLease", description = "The lease that the device lives by; all of it at /leases/{id}.")
     record DeviceLease(
-            String id,
-            @Schema(example = "3600") long ttlSeconds,
-            Instant expireTime,
-            @Schema(example = "3600") long expiresInSeconds,
-            @Schema(example = "1200") BigDecimal renewAfterSeconds,
-            @Nullable Instant maxExpireTime,
-            OnExpiry onExpiry,
-            LeaseSnapshot.State state) {
+            @Schema(example = "w7f0c2n4s8y1t5b9") String id,
+            @Schema(example = "600") long ttlSeconds,
+            @Schema(example = "2026-11-22T18:18:00Z") Instant expireTime,
+            @Schema(example = "600") long expiresInSeconds,
+            @Schema(example = "200") BigDecimal renewAfterSeconds,
+
+            @Schema(description = "Null when it can be renewed for ever.", example = "2026-11-22T20:08:00Z") @Nullable
+            Instant maxExpireTime,
+
+            @Schema(example = "UNMOUNT") OnExpiry onExpiry,
+            @Schema(example = "ACTIVE") LeaseSnapshot.State state) {
 
         static DeviceLease of(LeaseView lease) {
             return new DeviceLease(

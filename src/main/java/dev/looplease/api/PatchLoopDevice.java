@@ -11,12 +11,15 @@ import java.util.OptionalLong;
 import org.jspecify.annotations.Nullable;
 
 /** The body of {@code PATCH /loop-devices/{id}}. What is left out stays as it is. */
-@Schema(description = "What is to change; all of it or nothing. What is left out stays.")
+@Schema(
+        description = "What is to change; all of it or nothing. What is left out stays.",
+        example = "{\"sizeBytes\": 134217728, \"labels\": {\"suite\": \"nightly\"}}")
 record PatchLoopDevice(
         @Schema(
                 description =
                         "The image file's new size in bytes, a multiple of 512. The present size makes the device follow a file that was resized by somebody else.",
                 minimum = "512",
+                multipleOf = 512,
                 example = "134217728")
         @Nullable
         Long sizeBytes,
@@ -38,7 +41,10 @@ record PatchLoopDevice(
         @Nullable
         Integer sectorSize,
 
-        @Schema(description = "All labels, in place of the present ones.", example = "{\"suite\": \"nightly\"}")
+        @Schema(
+                description = "All labels, in place of the present ones; as in POST.",
+                maxProperties = 32,
+                example = "{\"suite\": \"nightly\"}")
         @Nullable
         Map<String, String> labels,
 

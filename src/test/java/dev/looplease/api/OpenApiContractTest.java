@@ -1,0 +1,159 @@
+package dev.looplease.api;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import dev.looplease.LoopleaseApplication;
+import dev.looplease.loop.LoopException;
+import io.swagger.v3.core.util.Yaml31;
+import java.io.IOException;
+import java.net.URI;
+import java.net.http.HttpClient;
+import java.net.http.HttpRequest;
+import java.net.http.HttpRequest.BodyPublishers;
+import java.net.http.HttpResponse;
+import java.net.http.HttpResponse.BodyHandlers;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Map;
+import java.util.Set;
+import java.util.TreeMap;
+import org.junit.jupiter.api.AfterAll;
+import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+import org.springframework.boot.SpringApplication;
+import org.springframework.context.ConfigurableApplicationContext;
+
+/** The description that the agent serves, and the file in which clients find it. Needs neither root nor loop devices. */
+class OpenApiContractTest {
+
+    private static final Path FILE = Path.of("openapi.yaml");
+    private static final String WRITE = "looplease.openapi.write";
+
+    @TempDir
+    private static Path stateDirectory;
+
+    private static ConfigurableApplicationContext agent;
+    private static URI root;
+    private static final HttpClient HTTP = HttpClient.newHttpClient();
+
+    @BeforeAll
+    static void start() {
+        agent = SpringApplication.run(
+                LoopleaseApplication.class, "--server.port=0", "--looplease.state-dir=" + stateDirectory);
+        root = URI.create("http://127.0.0.1:" + agent.getEnvironment().getRequiredProperty("local.server.port"));
+    }
+
+    @AfterAll
+    static void stop() {
+        agent.close();
+    }
+
+    @Test
+    void theFileIsWhatIsServed() throws Exception {
+        String served = get("/v3/api-docs.yaml", "Accept", "*/*");
+        if (Boolean.getBoolean(WRITE)) {
+            Files.writeString(FILE, served);
+        }
+        assertThat(leaves(Files.readString(FILE)))
+                .as("openapi.yaml; if the change is meant: mvn test -Dtest=OpenApiContractTest -D" + WRITE + "=true")
+                .isEqualTo(leaves(served));
+    }
+
+    @Test
+    void itIsTheSameInEveryLanguageAndEachTime() throws Exception {
+        String first = get("/v3/api-docs.yaml", "Accept-Language", "en");
+
+        assertThat(get("/v3/api-docs.yaml", "Accept-Language", "de-DE")).isEqualTo(first);
+        assertThat(get("/v3/api-docs.yaml", "Host-Is-Ignored", "example.org")).isEqualTo(first);
+    }
+
+    @Test
+    void everyFailureIsInTheCatalogue() {
+        for (Class<?> failure : LoopException.class.getPermittedSubclasses()) {
+            if (failure == LoopException.Invalid.class) {
+                continue; // Told by what an operation takes.
+            }
+            assertThat(problemsOf(Set.of(failure.asSubclass(LoopException.class))))
+                    .as("examples of " + failure.getSimpleName())
+                    .isGreaterThan(problemsOf(Set.of()));
+        }
+    }
+
+    /** How many problems an operation has that declares these. */
+    private static int problemsOf(Set<Class<? extends LoopException>> declared) {
+        return ProblemCatalogue.of(new ProblemCatalogue.Shape("POST", Set.of(), Set.of(), Set.of(), Set.of(), declared))
+                .size();
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"/", "/swagger-ui.html"})
+    void peopleFindTheirWayToSwaggerUi(String path) throws Exception {
+        HttpClient browser = HttpClient.newBuilder()
+                .followRedirects(HttpClient.Redirect.NORMAL)
+                .build();
+
+        var page = browser.send(HttpRequest.newBuilder(root.resolve(path)).build(), BodyHandlers.ofString());
+
+        assertThat(page.statusCode()).isEqualTo(200);
+        assertThat(page.body()).contains("swagger-ui-bundle.js");
+    }
+
+    /** The description's YAML mapper was Spring's for requests too: it took doubled fields, and "8" for a number. */
+    @Test
+    void yamlIsNotTakenForJson() throws Exception {
+        var answer = post("application/yaml", "sizeMb: \"8\"", "application/json");
+
+        assertThat(answer.statusCode()).isEqualTo(415);
+    }
+
+    /** An answer that the client does not accept was refused after the device had been made. */
+    @Test
+    void whatCannotBeAnsweredIsNotDone() throws Exception {
+        var answer = post("application/json", "{}", "text/plain");
+
+        assertThat(answer.statusCode()).isEqualTo(406);
+        assertThat(answer.headers().firstValue("Content-Type")).hasValue("application/problem+json");
+        assertThat(answer.headers().firstValue("Location")).isEmpty();
+    }
+
+    private static HttpResponse<String> post(String contentType, String body, String accept)
+            throws IOException, InterruptedException {
+        return HTTP.send(
+                HttpRequest.newBuilder(root.resolve("/loop-devices"))
+                        .header("Content-Type", contentType)
+                        .header("Accept", accept)
+                        .POST(BodyPublishers.ofString(body))
+                        .build(),
+                BodyHandlers.ofString());
+    }
+
+    private static String get(String path, String header, String value) throws IOException, InterruptedException {
+        var answer = HTTP.send(
+                HttpRequest.newBuilder(root.resolve(path)).header(header, value).build(), BodyHandlers.ofString());
+        assertThat(answer.statusCode()).as(path).isEqualTo(200);
+        return answer.body();
+    }
+
+    /** Every value of a YAML document by its path, so that a difference is told by its place. */
+    private static Map<String, JsonNode> leaves(String yaml) throws IOException {
+        Map<String, JsonNode> leaves = new TreeMap<>();
+        collect("", Yaml31.mapper().readTree(yaml), leaves);
+        return leaves;
+    }
+
+    private static void collect(String path, JsonNode node, Map<String, JsonNode> leaves) {
+        if (node.isValueNode() || node.isEmpty()) {
+            leaves.put(path, node);
+        } else if (node.isArray()) {
+            for (int i = 0; i < node.size(); i++) {
+                collect(path + "/" + i, node.get(i), leaves);
+            }
+        } else {
+            node.properties().forEach(field -> collect(path + "/" + field.getKey(), field.getValue(), leaves));
+        }
+    }
+}
