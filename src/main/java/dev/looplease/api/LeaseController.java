@@ -52,6 +52,15 @@ class LeaseController {
             summary = "Make a lease, with devices",
             description =
                     "One lease can hold many devices: one heartbeat, and one call to give everything back. The devices are made all or none. Further ones join by leaseId.")
+    @MayRefuse({
+        LoopException.NameTaken.class,
+        LoopException.ImageExists.class,
+        LoopException.ImageOverlap.class,
+        LoopException.DirectIoUnavailable.class,
+        LoopException.KernelFailure.class,
+        LoopException.CapacityExhausted.class,
+        LoopException.InsufficientStorage.class
+    })
     @ApiResponse(responseCode = "201", description = "The lease and its devices; Location names it, ETag its revision.")
     @ApiResponse(
             responseCode = "200",

@@ -68,7 +68,6 @@ class LoopDeviceController {
         LoopException.WrongState.class,
         LoopException.KernelFailure.class,
         LoopException.CapacityExhausted.class,
-        LoopException.ShuttingDown.class,
         LoopException.InsufficientStorage.class
     })
     @ApiResponse(responseCode = "201", description = "The device; Location names it, ETag its revision.")
@@ -233,11 +232,7 @@ class LoopDeviceController {
             summary = "Attach a detached device again",
             description =
                     "With the same image and options; to the number that was asked for by name, else to the first free one.")
-    @MayRefuse({
-        LoopException.NameTaken.class,
-        LoopException.ImageOverlap.class,
-        LoopException.DirectIoUnavailable.class,
-        LoopException.ShuttingDown.class
+    @MayRefuse({LoopException.NameTaken.class, LoopException.ImageOverlap.class, LoopException.DirectIoUnavailable.class
     })
     @ApiResponse(responseCode = "200", description = "The device, READY.")
     ResponseEntity<LoopDeviceView> attach(

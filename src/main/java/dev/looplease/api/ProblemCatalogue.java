@@ -11,6 +11,7 @@ import java.util.Objects;
 import java.util.Set;
 import java.util.function.Predicate;
 import java.util.stream.Stream;
+import org.jspecify.annotations.Nullable;
 import org.springframework.http.HttpHeaders;
 import org.springframework.http.HttpStatus;
 
@@ -48,13 +49,19 @@ final class ProblemCatalogue {
             return pathVariables.contains("ref") && !method.equals("GET");
         }
 
+        boolean takesKey() {
+            return headers.contains(IdempotencyKeys.HEADER);
+        }
+
         boolean takesIfMatch() {
             return headers.contains(HttpHeaders.IF_MATCH);
         }
 
         /** Looks up something that may have ended. A DELETE of what has ended is done. */
         boolean needsTheLiving() {
-            return (!pathVariables.isEmpty() && !method.equals("DELETE")) || headers.contains("Idempotency-Key");
+            return (!pathVariables.isEmpty() && !method.equals("DELETE"))
+                    || takesKey()
+                    || bodyFields.contains("leaseId");
         }
     }
 
@@ -63,8 +70,14 @@ final class ProblemCatalogue {
      *
      * @param name of the example: the last part of its type, and the field where there are several of a type
      * @param summary of the example
+     * @param failure what it tells of; null where the framework or web server refuses
      */
-    record Entry(String name, String summary, Problems.Problem problem, Predicate<Shape> when) {
+    record Entry(
+            String name,
+            String summary,
+            Problems.Problem problem,
+            Predicate<Shape> when,
+            @Nullable Class<? extends LoopException> failure) {
 
         String type() {
             return typeOf(problem);
@@ -161,7 +174,14 @@ final class ProblemCatalogue {
                     new LoopException.CapacityExhausted(
                             "All 10000 devices that this agent may lend are lent.", Duration.ofSeconds(42)),
                     DEVICES),
-            declared(new LoopException.ShuttingDown(), DEVICES),
+            of(new LoopException.KeyReused(), DEVICES, Shape::takesKey),
+            of(new LoopException.KeyInFlight(), DEVICES, Shape::takesKey),
+            of(
+                    new LoopException.NotOwner("lease", ID),
+                    DEVICE,
+                    shape -> shape.bodyFields().contains("leaseId")),
+            of(new LoopException.Recovering(), DEVICES, shape -> true),
+            of(new LoopException.ShuttingDown(), DEVICES, shape -> true),
             declared(new LoopException.InsufficientStorage(new IOException("ENOSPC")), DEVICES));
 
     private ProblemCatalogue() {}
@@ -178,7 +198,12 @@ final class ProblemCatalogue {
 
     private static Entry invalid(String field, String message, String instance, Predicate<Shape> when) {
         Problems.Problem problem = at(instance, Problems.of(new LoopException.Invalid(field, message)));
-        return new Entry(lastPart(problem) + "-" + field, titleOf(problem) + ": " + field, problem, when);
+        return new Entry(
+                lastPart(problem) + "-" + field,
+                titleOf(problem) + ": " + field,
+                problem,
+                when,
+                LoopException.Invalid.class);
     }
 
     /** A failure that operations name themselves. */
@@ -188,9 +213,13 @@ final class ProblemCatalogue {
 
     /** A failure that a shape tells; operations of another shape may name it themselves. */
     private static Entry of(LoopException example, String instance, Predicate<Shape> when) {
-        return entry(
-                at(instance, Problems.of(example)),
-                when.or(shape -> shape.declared().contains(example.getClass())));
+        Problems.Problem problem = at(instance, Problems.of(example));
+        return new Entry(
+                lastPart(problem),
+                titleOf(problem),
+                problem,
+                when.or(shape -> shape.declared().contains(example.getClass())),
+                example.getClass());
     }
 
     private static Entry of(HttpStatus status, String detail, String instance, Predicate<Shape> when) {
@@ -198,7 +227,7 @@ final class ProblemCatalogue {
     }
 
     private static Entry entry(Problems.Problem problem, Predicate<Shape> when) {
-        return new Entry(lastPart(problem), titleOf(problem), problem, when);
+        return new Entry(lastPart(problem), titleOf(problem), problem, when, null);
     }
 
     private static Problems.Problem at(String instance, Problems.Problem problem) {
