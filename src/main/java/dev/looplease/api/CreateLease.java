@@ -54,6 +54,19 @@ record CreateLease(
                 Objects.requireNonNullElse(labels, Map.of()));
     }
 
+    /** The field in which the client said what the domain calls so. */
+    String asked(String field) {
+        List<@Nullable CreateLoopDevice> wanted = Objects.requireNonNullElse(devices, List.of());
+        for (int i = 0; i < wanted.size(); i++) {
+            String prefix = "devices[" + i + "].";
+            CreateLoopDevice device = wanted.get(i);
+            if (device != null && field.startsWith(prefix)) {
+                return prefix + device.asked(field.substring(prefix.length()));
+            }
+        }
+        return field;
+    }
+
     private static OptionalLong optional(@Nullable Long value) {
         return value == null ? OptionalLong.empty() : OptionalLong.of(value);
     }

@@ -202,6 +202,11 @@ record CreateLoopDevice(
         return OptionalLong.of((sizeMb == null ? DEFAULT_MIB : sizeMb) * MIB);
     }
 
+    /** The field in which the client said what the domain calls so: a size may have come in MiB. */
+    String asked(String field) {
+        return field.equals("sizeBytes") && sizeMb != null ? "sizeMb" : field;
+    }
+
     LeaseChoice toLease() {
         if (leaseId != null) {
             new Violations()

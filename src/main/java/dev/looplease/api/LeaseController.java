@@ -72,8 +72,16 @@ class LeaseController {
                     String idempotencyKey,
             @RequestBody(required = false) @Nullable CreateLease body) {
         CreateLease wanted = body == null ? CreateLease.DEFAULT : body;
-        LoopService.Answer<LoopService.Group> answer = service.createLease(
-                wanted.toTerms(), wanted.toSpecs(), Owners.ANONYMOUS, keys.parse(idempotencyKey, "/leases", wanted));
+        LoopService.Answer<LoopService.Group> answer;
+        try {
+            answer = service.createLease(
+                    wanted.toTerms(),
+                    wanted.toSpecs(),
+                    Owners.ANONYMOUS,
+                    keys.parse(idempotencyKey, "/leases", wanted));
+        } catch (LoopException.Invalid e) {
+            throw e.naming(wanted::asked);
+        }
         LeaseSnapshot lease = answer.value().lease();
         ResponseEntity.BodyBuilder response =
                 answer.repeated() ? ResponseEntity.ok() : ResponseEntity.created(URI.create("/leases/" + lease.id()));

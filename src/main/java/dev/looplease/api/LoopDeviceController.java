@@ -81,11 +81,16 @@ class LoopDeviceController {
                     String idempotencyKey,
             @RequestBody(required = false) @Nullable CreateLoopDevice body) {
         CreateLoopDevice wanted = body == null ? CreateLoopDevice.DEFAULT : body;
-        LoopService.Answer<LoopSnapshot> answer = service.create(
-                wanted.toSpec(),
-                wanted.toLease(),
-                Owners.ANONYMOUS,
-                keys.parse(idempotencyKey, "/loop-devices", wanted));
+        LoopService.Answer<LoopSnapshot> answer;
+        try {
+            answer = service.create(
+                    wanted.toSpec(),
+                    wanted.toLease(),
+                    Owners.ANONYMOUS,
+                    keys.parse(idempotencyKey, "/loop-devices", wanted));
+        } catch (LoopException.Invalid e) {
+            throw e.naming(wanted::asked);
+        }
         LoopSnapshot made = answer.value();
         ResponseEntity.BodyBuilder response = answer.repeated()
                 ? ResponseEntity.ok()

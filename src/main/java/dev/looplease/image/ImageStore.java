@@ -193,9 +193,25 @@ public final class ImageStore implements Closeable {
             ImageFile file = ImageFile.of(location.path(), Posix.stat(fd));
             witness.made(file);
             Posix.link(fd, parent, location.name());
-            return new OpenImage(file, fd);
-        } catch (IOException | RuntimeException | Error e) {
+            return opened(parent, location, shown, file);
+        } finally {
             fd.close();
+        }
+    }
+
+    /**
+     * The file that has just got its name, opened by it: whatever is done with a descriptor from before, a loop device's
+     * {@code backing_file} above all, goes by the name that a file without one has for the kernel, {@code #2187389}.
+     */
+    private static OpenImage opened(Fd parent, Location location, String shown, ImageFile file) throws IOException {
+        Fd named = Posix.openBeneath(parent, location.name(), O_NOFOLLOW | O_RDWR | O_NONBLOCK, 0);
+        try {
+            if (!file.is(Posix.stat(named))) {
+                throw new ImageException.Replaced(shown, null);
+            }
+            return new OpenImage(file, named);
+        } catch (IOException | RuntimeException | Error e) {
+            named.close();
             throw e;
         }
     }

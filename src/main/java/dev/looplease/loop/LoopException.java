@@ -3,6 +3,7 @@ package dev.looplease.loop;
 import dev.looplease.usage.DeviceUser;
 import java.time.Duration;
 import java.util.List;
+import java.util.function.UnaryOperator;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -43,8 +44,13 @@ public abstract sealed class LoopException extends RuntimeException {
 
         /** The same of a part of a larger input. */
         public Invalid within(String part) {
+            return naming(field -> part + "." + field);
+        }
+
+        /** The same with other names for the fields. */
+        public Invalid naming(UnaryOperator<String> names) {
             return new Invalid(errors.stream()
-                    .map(error -> new FieldError(part + "." + error.field(), error.message()))
+                    .map(error -> new FieldError(names.apply(error.field()), error.message()))
                     .toList());
         }
     }

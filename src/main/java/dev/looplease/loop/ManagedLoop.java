@@ -173,6 +173,12 @@ final class ManagedLoop {
         return "\"" + id + "." + revision + "\"";
     }
 
+    /** Room is taken before an image grows, and given back when that fails: nobody sees either. */
+    private boolean isVisible(Standing next) {
+        Standing now = versioned.standing();
+        return !next.equals(now.withPromisedBytes(next.promisedBytes()));
+    }
+
     /**
      * Makes the next revision; several changes in one are one revision.
      *
@@ -184,7 +190,7 @@ final class ManagedLoop {
             return next;
         }
         before.accept(next);
-        versioned = new Versioned(versioned.revision() + 1, next);
+        versioned = new Versioned(versioned.revision() + (isVisible(next) ? 1 : 0), next);
         if (next.attachment() != null) {
             lastName = "loop" + next.attachment().number();
         }

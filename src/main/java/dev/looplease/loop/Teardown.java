@@ -35,7 +35,7 @@ final class Teardown {
     private static final int DEEPEST_STACK = 16;
 
     /** How often a device that only a passing prober holds is looked at again. */
-    private static final int PROBER_PATIENCE = 50;
+    private static final int PROBER_PATIENCE = 20;
 
     /** What udevd and its workers call themselves, by version. */
     private static final Set<String> PROBERS = Set.of("(udev-worker)", "systemd-udevd", "udevd");

@@ -72,7 +72,7 @@ class OpenApiContractTest {
 
     @Test
     void everyFailureIsInTheCatalogue() {
-        assertThat(ProblemCatalogue.all().map(ProblemCatalogue.Entry::failure))
+        assertThat(ProblemCatalogue.all().<Class<?>>map(ProblemCatalogue.Entry::failure))
                 .contains(LoopException.class.getPermittedSubclasses());
     }
 
