@@ -33,13 +33,13 @@ class OpenApiDocument {
             Lends real loop devices of this host, and takes them back when their lease ends.
 
             Ask for a device (`POST /loop-devices`), use its `path`, renew its lease before `expireTime`, return it (`DELETE`).
-            A device whose lease is not renewed is unmounted, detached and deleted with its image.
+            A device whose lease is not renewed is unmounted and detached, and the image that the agent made for it is deleted.
 
             * Sizes are bytes (`…Bytes`; `sizeMb` is MiB), durations seconds (`…Seconds`), times RFC 3339 in UTC.
             * JSON is read strictly: an unknown or doubled field, or a number written as text, is an error. A field that is null is as one left out.
             * Every error is a problem document (RFC 9457). Its `type` says which: the model **Problem** lists them.
             * The ETag of a single device or lease changes when it does, not with time or renewals. Send it as `If-Match` to change only what you have seen.
-            * An id that ended is 410 for 15 minutes, then 404.
+            * An id that ended is 410 for 15 minutes or until 10,000 later ends, then 404.
             """;
 
     /** What people read first comes first. */
