@@ -116,6 +116,7 @@ final class LeaseBook {
         if (!lease.renew(ttl, now)) {
             throw ended(lease);
         }
+        Step.RENEWED.reached();
         if (lease.deadline() < before) {
             agenda.put(lease.deadline(), subject(lease.id()));
         }
