@@ -43,7 +43,12 @@ public final class LoopRegistry {
     private int reservedDevices;
     private long reservedBytes;
 
-    private record FileId(DeviceNumber device, long inode) {}
+    /** The birth tells a file from an earlier one whose inode number it was given; see {@link ImageFile}. */
+    private record FileId(DeviceNumber device, long inode, long birthNanos) {
+        static FileId of(ImageFile image) {
+            return new FileId(image.device(), image.inode(), image.birthNanos());
+        }
+    }
 
     /** A part of a file that one of our devices maps, attached or not. */
     private record Mapping(Section section, boolean writable, boolean ownImage) {}
@@ -106,21 +111,16 @@ public final class LoopRegistry {
     }
 
     /**
-     * Claims a section of a file for a device, attached or not, until {@link #forget}.
+     * Claims a section of a file for a device, attached or not, until {@link #forget}. The file that the agent has just
+     * made for it cannot be anybody else's: what is still claimed of its inode was of a file that is deleted by now.
      *
      * @throws LoopException.ImageOverlap when the file is another device's image, or a writable section of it overlaps
      */
     void map(ManagedLoop loop, ImageFile image) {
         Mapping mine = mapping(loop);
         synchronized (mappings) {
-            Map<String, Mapping> ofFile =
-                    mappings.computeIfAbsent(new FileId(image.device(), image.inode()), file -> new LinkedHashMap<>());
-            if (loop.ownsImage()) {
-                // A file that was just made has an inode of its own: whoever else is noted for it had a file that is
-                // deleted by now, and whose inode the filesystem has given out again.
-                ofFile.clear();
-            }
-            for (Mapping other : ofFile.values()) {
+            Map<String, Mapping> ofFile = mappings.computeIfAbsent(FileId.of(image), file -> new LinkedHashMap<>());
+            for (Mapping other : mine.ownImage() ? List.<Mapping>of() : ofFile.values()) {
                 if (other.ownImage()) {
                     throw new LoopException.ImageOverlap(
                             "The file is the image of another device; it would be deleted with that device.");
@@ -144,7 +144,7 @@ public final class LoopRegistry {
         ImageFile image = loop.standing().image();
         if (image != null) {
             synchronized (mappings) {
-                mappings.computeIfPresent(new FileId(image.device(), image.inode()), (file, ofFile) -> {
+                mappings.computeIfPresent(FileId.of(image), (file, ofFile) -> {
                     ofFile.remove(loop.id());
                     return ofFile.isEmpty() ? null : ofFile;
                 });
@@ -158,7 +158,7 @@ public final class LoopRegistry {
         ImageFile image = standing.image();
         if (image != null) {
             synchronized (mappings) {
-                mappings.computeIfAbsent(new FileId(image.device(), image.inode()), file -> new LinkedHashMap<>())
+                mappings.computeIfAbsent(FileId.of(image), file -> new LinkedHashMap<>())
                         .put(loop.id(), mapping(loop));
             }
         }

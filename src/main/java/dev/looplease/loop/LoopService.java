@@ -308,6 +308,8 @@ public final class LoopService {
                 spec.allocation(),
                 file -> registry.change(loop, standing -> standing.with(file)))) {
             Step.CREATE_IMAGE_MADE.reached();
+            // From here on a failure deletes it.
+            registry.note(loop, now -> now.with(image.file()));
             registry.map(loop, image.file());
             return attach(loop, image);
         }
