@@ -79,6 +79,12 @@ public final class ImageStore implements Closeable {
                 && OWN_NAME.matcher(String.valueOf(image.getFileName())).matches();
     }
 
+    /** Tells this images directory from every other, whatever it is called; letters and digits, at most 26. */
+    public String directoryId() throws IOException {
+        FileStat stat = Posix.stat(images.root());
+        return Long.toUnsignedString(stat.inode(), 36) + Long.toUnsignedString(stat.birthNanos(), 36);
+    }
+
     /** Hears of a file before anybody can see it. */
     @FunctionalInterface
     public interface Witness {

@@ -97,7 +97,7 @@ public final class LoopService {
         this.clock = clock;
         this.events = events;
         Agenda agenda = new Agenda();
-        this.records = new Records(journal, bootId, ticker, clock);
+        this.records = new Records(journal, bootId, images.directoryId(), ticker, clock);
         this.registry = new LoopRegistry(limits, ticker, agenda, records, keys);
         this.inventory = new Inventory(registry, losetup, images, ticker, events);
         this.teardown = new Teardown(losetup, images, users);

@@ -3,7 +3,6 @@ package dev.looplease.loop;
 import dev.looplease.journal.Durability;
 import dev.looplease.journal.Journal;
 import java.io.IOException;
-import java.nio.charset.StandardCharsets;
 import java.time.Clock;
 import java.util.ArrayList;
 import java.util.Base64;
@@ -27,7 +26,7 @@ final class Records {
     private static final String DEVICE = "device/";
     private static final String LEASE = "lease/";
     private static final String ASIDE = "aside/";
-    private static final String AGENT = "agent";
+    private static final String TAG = "looplease:";
 
     private static final JsonMapper JSON = JsonMapper.builder()
             // A record of a newer version may know more.
@@ -43,16 +42,14 @@ final class Records {
     /** What a stopped agent left. */
     record Remains(Map<String, DeviceRecord> devices, Map<String, LeaseRecord> leases, int setAside) {}
 
-    Records(Journal journal, String bootId, Ticker ticker, Clock clock) throws IOException {
+    /** @param agentId tells the attachments of this agent from those of others on the host; not from the journal, which
+     *     may be lost while they stand */
+    Records(Journal journal, String bootId, String agentId, Ticker ticker, Clock clock) {
         this.journal = journal;
         this.bootId = bootId;
+        this.agentId = agentId;
         this.ticker = ticker;
         this.clock = clock;
-        byte[] known = journal.live().get(AGENT);
-        this.agentId = known == null ? Ids.next() : new String(known, StandardCharsets.US_ASCII);
-        if (known == null) {
-            journal.put(AGENT, agentId.getBytes(StandardCharsets.US_ASCII), Durability.MEMORY);
-        }
     }
 
     /** Which run of the kernel this is. */
@@ -62,12 +59,17 @@ final class Records {
 
     /** What the kernel keeps beside our attachments: whose they are, two agents on one host told apart. */
     String tag(String deviceId) {
-        return "looplease:" + agentId + ":" + deviceId;
+        return TAG + agentId + ":" + deviceId;
     }
 
     /** Whether an attachment is this agent's, whatever else is known of it. */
     boolean isOurs(String tag) {
-        return tag.startsWith("looplease:" + agentId + ":");
+        return tag.startsWith(TAG + agentId + ":");
+    }
+
+    /** Whether an attachment was made for that device. Ids are never reused, so it does not matter by which agent. */
+    static boolean isTagOf(String deviceId, String tag) {
+        return tag.startsWith(TAG) && tag.endsWith(":" + deviceId);
     }
 
     /**
@@ -145,7 +147,7 @@ final class Records {
                 } else if (key.startsWith(LEASE)) {
                     LeaseRecord record = JSON.readValue(value, LeaseRecord.class);
                     leases.put(record.id(), record);
-                } else if (!key.equals(AGENT) && !key.startsWith(ASIDE)) {
+                } else if (!key.startsWith(ASIDE)) {
                     nonsense.add(key);
                 }
             } catch (JacksonException | NullPointerException e) {
