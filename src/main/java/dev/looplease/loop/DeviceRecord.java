@@ -8,8 +8,10 @@ import dev.looplease.posix.DeviceNumber;
 import java.nio.file.Path;
 import java.time.Instant;
 import java.util.Map;
+import java.util.Objects;
 import java.util.OptionalInt;
 import java.util.OptionalLong;
+import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -115,6 +117,28 @@ record DeviceRecord(
                 standing.endReason(),
                 standing.policy(),
                 loop.key());
+    }
+
+    /**
+     * Makes sure that a record that was read means something.
+     *
+     * @throws NullPointerException where something is missing
+     * @throws IllegalArgumentException where something cannot be
+     * @throws LoopException.Invalid where no such device could have been asked for
+     */
+    DeviceRecord checked(String expectedId) {
+        Stream.of(owner, state, bootId, directIo, labels, leaseId, policy).forEach(Objects::requireNonNull);
+        if (!id.equals(expectedId)) {
+            throw new IllegalArgumentException("it is the record of " + id);
+        }
+        toSpec();
+        if (image != null) {
+            image.toFile();
+        }
+        if (attachment != null) {
+            attachment.toIdentity();
+        }
+        return this;
     }
 
     /** The spec that the device was made by, with what was changed since. */

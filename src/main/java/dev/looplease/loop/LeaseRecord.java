@@ -1,6 +1,8 @@
 package dev.looplease.loop;
 
 import java.util.Map;
+import java.util.Objects;
+import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -31,4 +33,26 @@ record LeaseRecord(
         String bootId,
         long expireTime,
         @Nullable EndReason claimed,
-        @Nullable RequestKey key) {}
+        @Nullable RequestKey key) {
+
+    /**
+     * Makes sure that a record that was read means something.
+     *
+     * @throws NullPointerException where something is missing
+     * @throws IllegalArgumentException where something cannot be
+     */
+    LeaseRecord checked(String expectedId) {
+        Stream.of(owner, labels, onExpiry, bootId).forEach(Objects::requireNonNull);
+        if (!id.equals(expectedId)) {
+            throw new IllegalArgumentException("it is the record of " + id);
+        }
+        if (!isLife(ttlSeconds) || (maxTtlSeconds != null && !isLife(maxTtlSeconds))) {
+            throw new IllegalArgumentException("no lease lives so long: " + ttlSeconds + " s, " + maxTtlSeconds + " s");
+        }
+        return this;
+    }
+
+    private static boolean isLife(long seconds) {
+        return seconds > 0 && seconds <= LeaseTerms.LONGEST_LIFE_SECONDS;
+    }
+}

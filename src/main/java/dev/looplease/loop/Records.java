@@ -142,15 +142,17 @@ final class Records {
         live.forEach((key, value) -> {
             try {
                 if (key.startsWith(DEVICE)) {
-                    DeviceRecord record = JSON.readValue(value, DeviceRecord.class);
+                    DeviceRecord record =
+                            JSON.readValue(value, DeviceRecord.class).checked(key.substring(DEVICE.length()));
                     devices.put(record.id(), record);
                 } else if (key.startsWith(LEASE)) {
-                    LeaseRecord record = JSON.readValue(value, LeaseRecord.class);
+                    LeaseRecord record =
+                            JSON.readValue(value, LeaseRecord.class).checked(key.substring(LEASE.length()));
                     leases.put(record.id(), record);
                 } else if (!key.startsWith(ASIDE)) {
                     nonsense.add(key);
                 }
-            } catch (JacksonException | NullPointerException e) {
+            } catch (JacksonException | NullPointerException | IllegalArgumentException | LoopException e) {
                 log.warn("The record {} makes no sense: {}", key, e.getMessage());
                 nonsense.add(key);
             }
