@@ -4,9 +4,9 @@ import dev.looplease.image.ImageException;
 import dev.looplease.image.ImageFile;
 import dev.looplease.image.ImageStore;
 import dev.looplease.image.OpenImage;
-import dev.looplease.image.Presence;
 import dev.looplease.losetup.LoopDevice;
 import dev.looplease.losetup.LoopHandle;
+import dev.looplease.losetup.LoopIdentity;
 import dev.looplease.losetup.Losetup;
 import java.io.IOException;
 import java.nio.file.Path;
@@ -24,6 +24,7 @@ import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
+import java.util.function.Predicate;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -212,7 +213,7 @@ public final class Recovery {
         private void restore(DeviceRecord record, Optional<ImageFile> own) throws IOException {
             Lease lease = byId.computeIfAbsent(record.leaseId(), id -> replacement(record));
             ManagedLoop loop = ManagedLoop.recovered(record, record.toStanding(lease));
-            Optional<ImageFile> image = own.isPresent() ? own : findImage(record);
+            Optional<ImageFile> image = findImage(record, own);
             Optional<LoopDevice> device = findAttachment(record, image);
             device.ifPresent(bound -> known.add(bound.number()));
             loop.change(
@@ -261,21 +262,39 @@ public final class Recovery {
                     records);
         }
 
-        /** The image as it is on the disk now; empty when it is gone or another file has its name. */
-        private Optional<ImageFile> findImage(DeviceRecord record) throws IOException {
-            if (record.image() != null) {
-                ImageFile image = record.image().toFile();
-                if (record.bootId().equals(records.bootId())) {
-                    return images.presence(image) == Presence.PRESENT ? opened(image.path(), record) : Optional.empty();
+        /**
+         * The image as it is on the disk now; empty when it is gone or another file has its name. One that cannot be
+         * looked at, for example because its root is none any more, counts as the one on record: it is not lost.
+         */
+        private Optional<ImageFile> findImage(DeviceRecord record, Optional<ImageFile> own) {
+            try {
+                if (record.image() != null) {
+                    return found(record, record.image().toFile());
                 }
-                // A filesystem's device number may be another after a reboot; inode and birth stay.
-                return opened(image.path(), record)
-                        .filter(found -> found.inode() == image.inode() && found.birthNanos() == image.birthNanos());
+                if (own.isPresent()) {
+                    return own;
+                }
+                String where = record.spec().imagePath();
+                return where == null || record.spec().reuseFile()
+                        ? Optional.empty()
+                        : opened(Path.of(where, ImageStore.ownName(record.id())), record);
+            } catch (IOException e) {
+                log.warn("The image of {} cannot be looked at: {}", record.id(), e.getMessage());
+                return Optional.ofNullable(record.image()).map(DeviceRecord.Image::toFile);
             }
-            String where = record.spec().imagePath();
-            return where == null || record.spec().reuseFile()
-                    ? Optional.empty()
-                    : opened(Path.of(where, ImageStore.ownName(record.id())), record);
+        }
+
+        private Optional<ImageFile> found(DeviceRecord record, ImageFile image) throws IOException {
+            if (isOfThisBoot(record)) {
+                try (OpenImage open = images.reopen(image, record.spec().readOnly())) {
+                    return Optional.of(open.file());
+                } catch (ImageException.NotFound | ImageException.Replaced e) {
+                    return Optional.empty();
+                }
+            }
+            // A filesystem's device number may be another after a reboot; inode and birth stay.
+            return opened(image.path(), record)
+                    .filter(now -> now.inode() == image.inode() && now.birthNanos() == image.birthNanos());
         }
 
         private Optional<ImageFile> opened(Path path, DeviceRecord record) throws IOException {
@@ -287,20 +306,29 @@ public final class Recovery {
         }
 
         /**
-         * The attachment that is provably this device's: the one on record, one that bears its tag, or one of the image
-         * that the agent itself made for it.
+         * The attachment that is provably this device's: the one on record, or one that bears its tag. Where neither can
+         * be, because the agent died before it recorded the attachment and its backend sets no tag, the one of the
+         * image that the agent itself made for it. Anybody may attach our image a second time; that is not ours.
          */
         private Optional<LoopDevice> findAttachment(DeviceRecord record, Optional<ImageFile> image) {
-            boolean sameBoot = record.bootId().equals(records.bootId());
-            return attached.stream()
-                    .filter(device -> (sameBoot
-                                    && record.attachment() != null
-                                    && device.identity()
-                                            .equals(record.attachment().toIdentity()))
-                            || device.tag().equals(records.tag(record.id()))
-                            || (!record.spec().reuseFile()
-                                    && image.filter(file -> isOn(device, file)).isPresent()))
-                    .findFirst();
+            LoopIdentity recorded = isOfThisBoot(record) && record.attachment() != null
+                    ? record.attachment().toIdentity()
+                    : null;
+            return only(device -> device.identity().equals(recorded))
+                    .or(() -> only(device -> Records.isTagOf(record.id(), device.tag())))
+                    .or(() -> only(device -> recorded == null
+                            && !record.spec().reuseFile()
+                            && (record.state() == LoopState.CREATING
+                                    || device.tag().isEmpty())
+                            && image.filter(file -> isOn(device, file)).isPresent()));
+        }
+
+        private Optional<LoopDevice> only(Predicate<LoopDevice> wanted) {
+            return attached.stream().filter(wanted).findFirst();
+        }
+
+        private boolean isOfThisBoot(DeviceRecord record) {
+            return record.bootId().equals(records.bootId());
         }
 
         private void end(ManagedLoop loop, DeviceRecord record, @Nullable EndReason claimed) {
@@ -339,8 +367,7 @@ public final class Recovery {
 
         private void adoptDetached(ManagedLoop loop, DeviceRecord record) {
             registry.insist(loop, standing -> standing.with(LoopState.DETACHED));
-            boolean rebooted = !record.bootId().equals(records.bootId());
-            if (rebooted && record.state() == LoopState.READY) {
+            if (!isOfThisBoot(record) && record.state() == LoopState.READY) {
                 try {
                     reattach.attach(loop);
                     reattached++;
