@@ -73,7 +73,10 @@ final class Problems {
                         of(HttpStatus.SERVICE_UNAVAILABLE, "shutting-down", "The agent is stopping", e),
                         Optional.of(Duration.ofSeconds(10)));
             case LoopException.InsufficientStorage e ->
-                new Problem(of(HttpStatus.INSUFFICIENT_STORAGE, "insufficient-storage", "Not enough room", e));
+                new Problem(with(
+                        of(HttpStatus.INSUFFICIENT_STORAGE, "insufficient-storage", "Not enough room", e),
+                        "errors",
+                        List.of(new FieldError("sizeBytes", "is more than the image's filesystem has room for"))));
             case LoopException.KernelFailure e ->
                 new Problem(with(
                         of(HttpStatus.INTERNAL_SERVER_ERROR, "kernel-error", "The kernel refused", e),
