@@ -346,7 +346,7 @@ public final class LoopService {
                     null);
         }
         Step.CREATE_CHECKED.reached();
-        return device;
+        return spec.partScan() ? device : teardown.dropStrayPartitions(device);
     }
 
     /** Another program may have attached the same file: two writers of one part would destroy each other's data. */

@@ -102,6 +102,22 @@ final class Teardown {
         }
     }
 
+    /**
+     * Drops the partitions that somebody added to this number before us: BLKPG's survive a detach, and would show parts of
+     * the new image. For a device that has just been attached without asking the kernel to look for partitions.
+     *
+     * @return the device without them
+     */
+    LoopDevice dropStrayPartitions(LoopDevice device) throws IOException {
+        if (device.partitions().isEmpty()) {
+            return device;
+        }
+        users.dropPartitions(target(device));
+        return losetup.inspect(device.number())
+                .filter(now -> now.identity().equals(device.identity()))
+                .orElseThrow(() -> new LoopException.WrongState(Failures.DETACHED_BEHIND_US));
+    }
+
     private void refuseIfUsed(LoopDevice device) throws IOException {
         List<DeviceUser> found = users(device);
         if (!found.isEmpty()) {
