@@ -18,6 +18,7 @@ import java.util.List;
 import java.util.OptionalInt;
 import java.util.concurrent.ConcurrentLinkedDeque;
 import java.util.concurrent.ThreadLocalRandom;
+import java.util.function.Consumer;
 import org.awaitility.Awaitility;
 import org.awaitility.core.ConditionFactory;
 import tools.jackson.databind.JsonNode;
@@ -115,6 +116,14 @@ final class LoopFixture implements Closeable {
         Image foreign = image(MIB);
         run("losetup", "/dev/loop" + number, foreign.path().toString());
         return track(cleaner.inspect(number).orElseThrow());
+    }
+
+    /** The same device, whichever driver looked: losetup does not tell the tag. */
+    static Consumer<LoopDevice> like(LoopDevice expected) {
+        return seen -> assertThat(seen)
+                .usingRecursiveComparison()
+                .ignoringFields("tag")
+                .isEqualTo(expected);
     }
 
     /** What losetup, asked by the test itself, says of a device. */

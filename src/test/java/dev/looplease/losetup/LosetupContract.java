@@ -2,6 +2,7 @@ package dev.looplease.losetup;
 
 import static dev.looplease.losetup.LoopFixture.MIB;
 import static dev.looplease.losetup.LoopFixture.detach;
+import static dev.looplease.losetup.LoopFixture.like;
 import static dev.looplease.losetup.LoopFixture.run;
 import static dev.looplease.losetup.LoopFixture.soon;
 import static dev.looplease.losetup.LoopFixture.witness;
@@ -107,9 +108,10 @@ abstract class LosetupContract {
         LoopDevice strange = fixture.stranger(fixture.unusedNumber());
 
         assertThat(losetup.inspect(first.number())).contains(first);
-        assertThat(losetup.inspect(strange.number())).contains(strange);
+        assertThat(losetup.inspect(strange.number())).hasValueSatisfying(like(strange));
         assertThat(losetup.list())
-                .contains(first, second, strange)
+                .contains(first, second)
+                .anySatisfy(like(strange))
                 .isSortedAccordingTo((a, b) -> Integer.compare(a.number(), b.number()));
         assertThat(losetup.isBound(first.identity())).isTrue();
     }
@@ -553,7 +555,7 @@ abstract class LosetupContract {
             handle.close();
         }
         assertThat(losetup.inspect(device.number())).contains(device);
-        assertThat(fixture.boundTo(image)).containsExactly(device);
+        assertThat(fixture.boundTo(image)).singleElement().satisfies(like(device));
     }
 
     /** Guards against a retain that claims success where the detach has taken effect. */
@@ -586,7 +588,7 @@ abstract class LosetupContract {
 
         assertThat(losetup.open(device.identity())).isEmpty();
         assertThat(losetup.isBound(device.identity())).isFalse();
-        assertThat(losetup.inspect(number)).contains(strange);
+        assertThat(losetup.inspect(number)).hasValueSatisfying(like(strange));
     }
 
     /** Guards against an identity without a generation: the same image on the same number is another attachment. */
