@@ -422,7 +422,16 @@ class BadInputTest extends HttpTest {
                 "/actuator/env",
                 "/actuator/shutdown",
                 "/error/x",
-                "/.env",
+                "/.env"
+            })
+    void knowsNothingElse(String path) {
+        agent.get(path).refused(404, "not-found");
+        agent.get(path, "Accept", "text/html").refused(404, "not-found");
+    }
+
+    @ParameterizedTest
+    @ValueSource(
+            strings = {
                 "/loop-devices/neverknown0000000",
                 "/loop-devices/loop1048576",
                 "/loop-devices/loop9999999",
@@ -431,9 +440,9 @@ class BadInputTest extends HttpTest {
                 "/loop-devices/%20",
                 "/leases/neverknown0000000"
             })
-    void knowsNothingElse(String path) {
+    void findsNothingThatIsNotThere(String path) {
         agent.get(path).refused(404, "not-found");
-        agent.get(path, "Accept", "text/html").refused(404, "not-found");
+        agent.get(path, "Accept", "text/html").refused(406, "not-acceptable");
     }
 
     @ParameterizedTest
