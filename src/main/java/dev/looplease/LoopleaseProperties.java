@@ -51,12 +51,14 @@ public record LoopleaseProperties(
      * @param defaultTtl where a client names none
      * @param minTtl the shortest
      * @param maxTtl the longest
+     * @param allowPermanent whether a client may ask for a lease without an end
      * @param grace how long nothing is reaped after a stall or a start
      */
     public record Lease(
             @DefaultValue("1h") Duration defaultTtl,
             @DefaultValue("1s") Duration minTtl,
             @DefaultValue("24h") Duration maxTtl,
+            @DefaultValue("false") boolean allowPermanent,
             @DefaultValue("10s") Duration grace) {}
 
     Path imagesDirectory() {
@@ -71,6 +73,7 @@ public record LoopleaseProperties(
                 lease.defaultTtl(),
                 lease.minTtl(),
                 lease.maxTtl(),
+                lease.allowPermanent(),
                 lease.grace());
     }
 

@@ -26,6 +26,13 @@ record CreateLease(
         @Nullable
         Long maxTtlSeconds,
 
+        @Schema(
+                description =
+                        "Never ends by itself, only by DELETE; then without ttlSeconds and maxTtlSeconds. Refused unless the host allows it (looplease.lease.allow-permanent; GET /host tells).",
+                defaultValue = "false")
+        @Nullable
+        Boolean permanent,
+
         @Schema(description = "What is done to users of its devices when it ends.", defaultValue = "UNMOUNT") @Nullable
         OnExpiry onExpiry,
 
@@ -41,7 +48,7 @@ record CreateLease(
         @Nullable
         List<@Nullable CreateLoopDevice> devices) {
 
-    static final CreateLease DEFAULT = new CreateLease(null, null, null, null, null);
+    static final CreateLease DEFAULT = new CreateLease(null, null, null, null, null, null);
 
     LeaseTerms toTerms() {
         new Violations()
@@ -50,6 +57,7 @@ record CreateLease(
         return new LeaseTerms(
                 optional(ttlSeconds),
                 optional(maxTtlSeconds),
+                Boolean.TRUE.equals(permanent),
                 Objects.requireNonNullElse(onExpiry, OnExpiry.UNMOUNT),
                 Objects.requireNonNullElse(labels, Map.of()));
     }

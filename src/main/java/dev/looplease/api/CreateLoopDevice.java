@@ -218,6 +218,7 @@ record CreateLoopDevice(
         return new LeaseChoice.Own(new LeaseTerms(
                 ttlSeconds == null ? OptionalLong.empty() : OptionalLong.of(ttlSeconds),
                 OptionalLong.empty(),
+                false,
                 Objects.requireNonNullElse(onExpiry, OnExpiry.UNMOUNT),
                 Map.of()));
     }

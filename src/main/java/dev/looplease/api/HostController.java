@@ -77,6 +77,7 @@ class HostController {
                 limits.defaultTtl().toSeconds(),
                 limits.minTtl().toSeconds(),
                 limits.maxTtl().toSeconds(),
+                limits.allowPermanent(),
                 limits.grace().toSeconds());
     }
 

@@ -42,6 +42,9 @@ record HostView(
             @Schema(example = "1") long minTtlSeconds,
             @Schema(example = "86400") long maxTtlSeconds,
 
+            @Schema(description = "Whether a lease may have no end.", example = "false")
+            boolean allowPermanent,
+
             @Schema(description = "How long nothing is reaped after the agent stalled.", example = "10")
             long graceSeconds) {}
 

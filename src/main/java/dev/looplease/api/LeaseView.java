@@ -24,23 +24,31 @@ record LeaseView(
                 example = "ACTIVE")
         LeaseSnapshot.State state,
 
-        @Schema(description = "How long it lives from each renewal.", example = "600")
-        long ttlSeconds,
+        @Schema(description = "How long it lives from each renewal; null for a permanent lease.", example = "600")
+        @Nullable
+        Long ttlSeconds,
 
         @Schema(example = "2026-11-22T18:08:00Z") Instant createTime,
 
         @Schema(
-                description = "When it ends if it is not renewed, by the host's wall clock.",
+                description =
+                        "When it ends if it is not renewed, by the host's wall clock; null for a permanent lease.",
                 example = "2026-11-22T18:18:00Z")
+        @Nullable
         Instant expireTime,
-
-        @Schema(description = "The same as a duration from now, which no wall clock can move.", example = "600")
-        long expiresInSeconds,
 
         @Schema(
                 description =
-                        "When to renew it, counted from its last renewal: a third of its ttl, so that two may fail.",
+                        "The same as a duration from now, which no wall clock can move; null for a permanent lease.",
+                example = "600")
+        @Nullable
+        Long expiresInSeconds,
+
+        @Schema(
+                description =
+                        "When to renew it, counted from its last renewal: a third of its ttl, so that two may fail; null for a permanent lease.",
                 example = "200")
+        @Nullable
         BigDecimal renewAfterSeconds,
 
         @Schema(
@@ -56,18 +64,19 @@ record LeaseView(
         List<String> deviceIds) {
 
     static LeaseView of(LeaseSnapshot lease, Instant now) {
-        Duration remaining = lease.remaining() == null ? lease.ttl() : lease.remaining();
+        @Nullable Duration ttl = lease.ttl();
+        @Nullable Duration remaining = lease.remaining() == null ? ttl : lease.remaining();
         Duration maxRemaining = lease.maxRemaining();
         return new LeaseView(
                 lease.id(),
                 lease.owner(),
                 lease.labels(),
                 lease.state(),
-                lease.ttl().toSeconds(),
+                ttl == null ? null : ttl.toSeconds(),
                 lease.createTime(),
-                after(now, remaining),
-                ceilSeconds(remaining),
-                renewAfter(lease.ttl()),
+                remaining == null ? null : after(now, remaining),
+                remaining == null ? null : ceilSeconds(remaining),
+                ttl == null ? null : renewAfter(ttl),
                 maxRemaining == null ? null : after(now, maxRemaining),
                 lease.onExpiry(),
                 lease.deviceIds());

@@ -141,10 +141,15 @@ record LoopDeviceView(
     @Schema(name = "DeviceLease", description = "The lease that the device lives by; all of it at /leases/{id}.")
     record DeviceLease(
             @Schema(example = "w7f0c2n4s8y1t5b9") String id,
-            @Schema(example = "600") long ttlSeconds,
-            @Schema(example = "2026-11-22T18:18:00Z") Instant expireTime,
-            @Schema(example = "600") long expiresInSeconds,
-            @Schema(example = "200") BigDecimal renewAfterSeconds,
+
+            @Schema(description = "Null for a permanent lease, as the next three are.", example = "600") @Nullable
+            Long ttlSeconds,
+
+            @Schema(example = "2026-11-22T18:18:00Z") @Nullable
+            Instant expireTime,
+
+            @Schema(example = "600") @Nullable Long expiresInSeconds,
+            @Schema(example = "200") @Nullable BigDecimal renewAfterSeconds,
 
             @Schema(description = "Null when it can be renewed for ever.", example = "2026-11-22T20:08:00Z") @Nullable
             Instant maxExpireTime,

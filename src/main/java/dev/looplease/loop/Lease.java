@@ -43,22 +43,24 @@ final class Lease {
     /**
      * What time and clients change.
      *
+     * @param ttl from each renewal; null for a permanent lease
      * @param started whether its client may know of it; until then its clock stands still
      * @param claimed why it ends; null while it lives
      */
     record Times(
-            Duration ttl,
+            @Nullable Duration ttl,
             boolean started,
             long deadline,
             long lastDeadline,
             @Nullable EndReason claimed) {
 
-        static Times notStarted(Duration ttl) {
+        static Times notStarted(@Nullable Duration ttl) {
             return new Times(ttl, false, NEVER, NEVER, null);
         }
 
-        Times until(Duration newTtl, long now) {
-            return new Times(newTtl, true, Math.min(now + newTtl.toNanos(), lastDeadline), lastDeadline, claimed);
+        Times until(@Nullable Duration newTtl, long now) {
+            long deadline = newTtl == null ? NEVER : Math.min(now + newTtl.toNanos(), lastDeadline);
+            return new Times(newTtl, true, deadline, lastDeadline, claimed);
         }
 
         Times claimed(EndReason reason) {
@@ -103,10 +105,14 @@ final class Lease {
      * claimed yet is prolonged too: it ends when it is claimed.
      *
      * @return whether it was still there to prolong
+     * @throws LoopException.Invalid when a permanent lease is to get a ttl
      */
     synchronized boolean renew(@Nullable Duration newTtl, long now) {
         if (times.claimed() != null) {
             return false;
+        }
+        if (times.ttl() == null && newTtl != null) {
+            throw new LoopException.Invalid("ttlSeconds", "must be left out: the lease is permanent");
         }
         Times renewed = times.until(newTtl == null ? times.ttl() : newTtl, now);
         try {

@@ -53,7 +53,7 @@ final class LeaseBook {
      * @param ofDevice whether it is one device's own, and ends with it
      */
     Lease grant(LeaseTerms terms, String owner, boolean ofDevice, @Nullable RequestKey key) {
-        Duration ttl = limits.ttl(terms.ttlSeconds(), "ttlSeconds");
+        @Nullable Duration ttl = limits.ttl(terms);
         Lease lease = new Lease(
                 new Lease.Terms(
                         Ids.next(),

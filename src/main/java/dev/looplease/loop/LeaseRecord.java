@@ -9,6 +9,7 @@ import org.jspecify.annotations.Nullable;
  * A lease as the journal keeps it: plain JSON types.
  *
  * @param createTime milliseconds since 1970
+ * @param ttlSeconds null for a permanent lease
  * @param maxTtlSeconds null for none
  * @param ofDevice whether it ends with its last device
  * @param started whether its client may know of it
@@ -24,7 +25,7 @@ record LeaseRecord(
         Map<String, String> labels,
         OnExpiry onExpiry,
         long createTime,
-        long ttlSeconds,
+        @Nullable Long ttlSeconds,
         @Nullable Long maxTtlSeconds,
         boolean ofDevice,
         boolean started,
@@ -46,7 +47,7 @@ record LeaseRecord(
         if (!id.equals(expectedId)) {
             throw new IllegalArgumentException("it is the record of " + id);
         }
-        if (!isLife(ttlSeconds) || (maxTtlSeconds != null && !isLife(maxTtlSeconds))) {
+        if ((ttlSeconds != null && !isLife(ttlSeconds)) || (maxTtlSeconds != null && !isLife(maxTtlSeconds))) {
             throw new IllegalArgumentException("no lease lives so long: " + ttlSeconds + " s, " + maxTtlSeconds + " s");
         }
         return this;

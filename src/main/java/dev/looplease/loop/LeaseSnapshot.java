@@ -10,7 +10,8 @@ import org.jspecify.annotations.Nullable;
  * A lease as it was at one moment.
  *
  * @param revision rises with its devices and its state, not with time or renewals
- * @param remaining until it expires; null while its only device is being made
+ * @param ttl from each renewal; null for a permanent lease
+ * @param remaining until it expires; null for a permanent lease, and while its only device is being made
  * @param maxRemaining until it cannot be renewed any more; null when it always can
  */
 public record LeaseSnapshot(
@@ -20,7 +21,7 @@ public record LeaseSnapshot(
         Map<String, String> labels,
         State state,
         OnExpiry onExpiry,
-        Duration ttl,
+        @Nullable Duration ttl,
         Instant createTime,
         @Nullable Duration remaining,
         @Nullable Duration maxRemaining,

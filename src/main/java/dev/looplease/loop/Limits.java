@@ -2,6 +2,7 @@ package dev.looplease.loop;
 
 import java.time.Duration;
 import java.util.OptionalLong;
+import org.jspecify.annotations.Nullable;
 
 /**
  * What an agent lends at most, and for how long.
@@ -12,6 +13,7 @@ import java.util.OptionalLong;
  * @param defaultTtl a lease's ttl where its client names none
  * @param minTtl the shortest ttl
  * @param maxTtl the longest ttl
+ * @param allowPermanent whether a lease may have no end
  * @param grace how long no lease is reaped after the agent stalled or started
  */
 public record Limits(
@@ -21,6 +23,7 @@ public record Limits(
         Duration defaultTtl,
         Duration minTtl,
         Duration maxTtl,
+        boolean allowPermanent,
         Duration grace) {
 
     public Limits {
@@ -52,6 +55,20 @@ public record Limits(
                     "must be at most " + maxImageBytes.getAsLong() + " (looplease.max-image-size), not "
                             + sizeBytes.getAsLong());
         }
+    }
+
+    /** Returns the ttl of a new lease; null for a permanent one. */
+    @Nullable
+    Duration ttl(LeaseTerms terms) {
+        if (!terms.permanent()) {
+            return ttl(terms.ttlSeconds(), "ttlSeconds");
+        }
+        if (!allowPermanent) {
+            throw new LoopException.Invalid(
+                    "permanent",
+                    "is not allowed on this host (looplease.lease.allow-permanent); give ttlSeconds, and renew");
+        }
+        return null;
     }
 
     /** Returns the ttl that a client asked for, or the default. */

@@ -96,7 +96,7 @@ final class Records {
                 terms.labels(),
                 terms.onExpiry(),
                 terms.createTime().toEpochMilli(),
-                times.ttl().toSeconds(),
+                times.ttl() == null ? null : times.ttl().toSeconds(),
                 terms.maxTtl() == null ? null : terms.maxTtl().toSeconds(),
                 terms.ofDevice(),
                 times.started(),

@@ -173,7 +173,7 @@ public final class Recovery {
         }
 
         private Lease.Times times(LeaseRecord record) {
-            Duration ttl = Duration.ofSeconds(record.ttlSeconds());
+            @Nullable Duration ttl = record.ttlSeconds() == null ? null : Duration.ofSeconds(record.ttlSeconds());
             long now = ticker.nanos();
             if (!record.started()) {
                 return new Lease.Times(ttl, false, Lease.NEVER, Lease.NEVER, EndReason.DELETED);
@@ -184,14 +184,14 @@ public final class Recovery {
             }
             // The clock that the deadline was taken from began anew with the kernel: only the wall clock is left.
             long wall = clock.millis();
-            boolean lives = record.claimed() == null && record.expireTime() > wall;
+            boolean lives = record.claimed() == null && (ttl == null || record.expireTime() > wall);
             long last = record.maxTtlSeconds() == null
                     ? Lease.NEVER
                     : now + (record.createTime() + record.maxTtlSeconds() * 1000 - wall) * 1_000_000;
             return new Lease.Times(
                     ttl,
                     true,
-                    Math.min(now + ttl.toNanos(), last),
+                    ttl == null ? Lease.NEVER : Math.min(now + ttl.toNanos(), last),
                     last,
                     lives ? null : Optional.ofNullable(record.claimed()).orElse(EndReason.EXPIRED));
         }

@@ -301,6 +301,32 @@ class BadInputTest extends HttpTest {
                 .containsExactlyInAnyOrder("offsetBytes", "sizeLimitBytes", "sectorSize");
     }
 
+    @ParameterizedTest
+    @CsvSource(
+            delimiter = '|',
+            value = {
+                "{'ttlSeconds': 0}                                         | ttlSeconds",
+                "{'ttlSeconds': 86401}                                     | ttlSeconds",
+                "{'ttlSeconds': \"60\"}                                    | ttlSeconds",
+                "{'maxTtlSeconds': 0}                                      | maxTtlSeconds",
+                "{'permanent': true}                                       | permanent",
+                "{'permanent': \"yes\"}                                    | permanent",
+                "{'onExpiry': \"EXPLODE\"}                                 | onExpiry",
+                "{'labels': {'a b': \"c\"}}                                | labels",
+                "{'labels': {'a': null}}                                   | labels",
+                "{'devices': {}}                                           | devices",
+                "{'devices': [null]}                                       | devices[0]",
+                "{'devices': [{'sizeMb': 1}, {'sizeMb': 0}]}               | devices[1].sizeMb",
+                "{'devices': [{'sizeMb': 1, 'size': 1}]}                   | devices[0].size",
+                "{'devices': [{'sizeMb': 1, 'ttlSeconds': 5}]}             | devices[0].ttlSeconds",
+                "{'devices': [{'sizeMb': 1, 'leaseId': \"x\"}]}            | devices[0].leaseId",
+                "{'devices': [{'sizeMb': 1}, {'imagePath': \"/etc/x\"}]}   | devices[1].imagePath",
+                "{'device': []}                                            | device"
+            })
+    void namesTheFieldOfABadLease(String body, String field) {
+        agent.send("POST", "/leases", body.replace('\'', '"')).refusedField(field);
+    }
+
     @Test
     void namesTheRangeOfTtls() {
         Answer answer = agent.create("ttlSeconds", 86401).refusedField("ttlSeconds");
