@@ -49,7 +49,7 @@ class LoopleaseConfiguration {
 
     @Bean
     StateDirectory imagesDirectoryLock(ImageStore images) throws IOException {
-        return StateDirectory.lock(images.directory());
+        return StateDirectory.lockInPlace(images.directory());
     }
 
     @Bean

@@ -1,7 +1,6 @@
 package dev.looplease.journal;
 
 import dev.looplease.posix.Fd;
-import dev.looplease.posix.FileStat;
 import dev.looplease.posix.Posix;
 import java.io.Closeable;
 import java.io.IOException;
@@ -43,12 +42,7 @@ public final class StateDirectory implements Closeable {
         if (!Files.isDirectory(absolute, LinkOption.NOFOLLOW_LINKS)) {
             throw new IOException("the state directory " + absolute + " is no directory");
         }
-        try (Fd directory = Posix.open(absolute, Posix.O_RDONLY | Posix.O_DIRECTORY | Posix.O_NOFOLLOW)) {
-            FileStat stat = Posix.stat(directory);
-            if ((stat.mode() & OTHERS_MAY_WRITE) != 0) {
-                throw new IOException("the state directory " + absolute
-                        + " is writable by everybody: chmod o-w it, or choose another");
-            }
+        try (Fd directory = open(absolute)) {
             Fd lock = Posix.openBeneath(directory, LOCK, Posix.O_RDWR | Posix.O_CREAT, 0600);
             try {
                 if (!Posix.tryLock(lock)) {
@@ -60,6 +54,38 @@ public final class StateDirectory implements Closeable {
                 lock.close();
                 throw e;
             }
+        }
+    }
+
+    /**
+     * As {@link #lock}, for a directory that is there and holds what people look at: no lock file appears in it, the
+     * directory itself is locked. Who has it cannot be told then.
+     */
+    public static StateDirectory lockInPlace(Path path) throws IOException {
+        Path absolute = path.toAbsolutePath();
+        Fd directory = open(absolute);
+        try {
+            if (!Posix.tryLock(directory)) {
+                throw new StateDirectoryInUse(absolute, "another process");
+            }
+            return new StateDirectory(absolute, directory);
+        } catch (IOException | RuntimeException e) {
+            directory.close();
+            throw e;
+        }
+    }
+
+    private static Fd open(Path path) throws IOException {
+        Fd directory = Posix.open(path, Posix.O_RDONLY | Posix.O_DIRECTORY | Posix.O_NOFOLLOW);
+        try {
+            if ((Posix.stat(directory).mode() & OTHERS_MAY_WRITE) != 0) {
+                throw new IOException(
+                        "the state directory " + path + " is writable by everybody: chmod o-w it, or choose another");
+            }
+            return directory;
+        } catch (IOException | RuntimeException e) {
+            directory.close();
+            throw e;
         }
     }
 

@@ -121,11 +121,9 @@ abstract class HttpTest {
         }
     }
 
-    /** What lies in the images directory, but for the agent's own lock on it. */
+    /** What lies in the images directory. */
     SortedSet<Path> imageFiles() {
-        SortedSet<Path> files = filesBelow(images);
-        files.remove(images.resolve("lock"));
-        return files;
+        return filesBelow(images);
     }
 
     private SortedSet<Path> userAndImageFiles() {

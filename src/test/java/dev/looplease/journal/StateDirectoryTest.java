@@ -8,6 +8,8 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.attribute.PosixFilePermissions;
+import java.util.ArrayList;
+import java.util.List;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -25,7 +27,9 @@ class StateDirectoryTest {
         private Holder() {}
 
         public static void main(String[] args) throws IOException {
-            try (StateDirectory held = StateDirectory.lock(Path.of(args[0]))) {
+            Path directory = Path.of(args[0]);
+            try (StateDirectory held =
+                    args.length > 1 ? StateDirectory.lockInPlace(directory) : StateDirectory.lock(directory)) {
                 System.out.println("held " + held.path());
                 while (System.in.read() >= 0) {}
             } catch (StateDirectoryInUse e) {
@@ -34,14 +38,16 @@ class StateDirectoryTest {
         }
     }
 
-    private static Process start(Path directory) throws IOException {
-        return new ProcessBuilder(
-                        Path.of(System.getProperty("java.home"), "bin", "java").toString(),
-                        "--enable-native-access=ALL-UNNAMED",
-                        "-cp",
-                        System.getProperty("java.class.path"),
-                        Holder.class.getName(),
-                        directory.toString())
+    private static Process start(Path directory, String... more) throws IOException {
+        List<String> command = new ArrayList<>(List.of(
+                Path.of(System.getProperty("java.home"), "bin", "java").toString(),
+                "--enable-native-access=ALL-UNNAMED",
+                "-cp",
+                System.getProperty("java.class.path"),
+                Holder.class.getName(),
+                directory.toString()));
+        command.addAll(List.of(more));
+        return new ProcessBuilder(command)
                 .redirectError(ProcessBuilder.Redirect.INHERIT)
                 .start();
     }
@@ -91,11 +97,38 @@ class StateDirectoryTest {
         StateDirectory.lock(parent).close();
     }
 
+    /** The fault: people who counted the images found one more, the lock. */
+    @Test
+    void aDirectoryThatPeopleLookAtIsLockedWithoutAFile() throws Exception {
+        try (StateDirectory held = StateDirectory.lockInPlace(parent)) {
+            assertThat(held.path()).isEmptyDirectory();
+            assertThatExceptionOfType(StateDirectoryInUse.class)
+                    .isThrownBy(() -> StateDirectory.lockInPlace(parent))
+                    .withMessageContaining(parent.toString());
+            Process second = start(parent, "in place");
+            try {
+                assertThat(second.inputReader().readLine()).contains("in use by another process");
+            } finally {
+                second.destroyForcibly().waitFor();
+            }
+        }
+        Process other = start(parent, "in place");
+        try {
+            assertThat(other.inputReader().readLine()).startsWith("held ");
+            assertThatExceptionOfType(StateDirectoryInUse.class).isThrownBy(() -> StateDirectory.lockInPlace(parent));
+        } finally {
+            other.destroyForcibly().waitFor();
+        }
+        StateDirectory.lockInPlace(parent).close();
+        assertThat(parent).isEmptyDirectory();
+    }
+
     @Test
     void refusesASymbolicLink() throws IOException {
         Path target = Files.createDirectory(parent.resolve("target"));
         for (Path to : new Path[] {target, parent.resolve("nowhere")}) {
             Path link = Files.createSymbolicLink(parent.resolve("link-to-" + to.getFileName()), to);
+            assertThatIOException().isThrownBy(() -> StateDirectory.lockInPlace(link));
             assertThatIOException()
                     .isThrownBy(() -> StateDirectory.lock(link))
                     .withMessageContaining("symbolic link")
@@ -120,6 +153,9 @@ class StateDirectoryTest {
                 .isThrownBy(() -> StateDirectory.lock(open))
                 .withMessageContaining("writable by everybody")
                 .withMessageContaining("chmod o-w");
+        assertThatIOException()
+                .isThrownBy(() -> StateDirectory.lockInPlace(open))
+                .withMessageContaining("writable by everybody");
         assertThat(open).isEmptyDirectory();
     }
 
