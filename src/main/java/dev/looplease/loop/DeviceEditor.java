@@ -45,10 +45,16 @@ final class DeviceEditor {
     void edit(ManagedLoop loop, LoopPatch patch) throws IOException {
         Undo undo = new Undo();
         try {
+            // The smaller of two sector sizes divides whatever the larger one does: with it the size is changed.
+            boolean finer = patch.sectorSize().orElse(Integer.MAX_VALUE)
+                    < loop.standing().sectorSize();
+            if (finer) {
+                setSectorSize(loop, patch.sectorSize().getAsInt(), undo);
+            }
             if (patch.sizeBytes().isPresent()) {
                 resize(loop, patch.sizeBytes().getAsLong(), patch.allowShrink(), undo);
             }
-            if (patch.sectorSize().isPresent()) {
+            if (patch.sectorSize().isPresent() && !finer) {
                 setSectorSize(loop, patch.sectorSize().getAsInt(), undo);
             }
             if (patch.directIo().isPresent()) {

@@ -134,6 +134,24 @@ class ChangeTest extends HttpTest {
         assertThat(Kernel.output("blockdev", "--getss", device.node())).isEqualTo("512");
     }
 
+    /** The fault: the new size was held against the old sector size. */
+    @Test
+    void setsASizeThatOnlyTheNewSectorSizeDivides() {
+        Answer device = created("sizeBytes", 8192, "sectorSize", 4096);
+
+        Answer finer =
+                agent.patch(device.id(), "sizeBytes", 8704, "sectorSize", 512).expect(200);
+        assertThat(finer.number("sectorSize")).isEqualTo(512);
+        assertSize(device, 8704);
+        Answer coarser =
+                agent.patch(device.id(), "sizeBytes", 12288, "sectorSize", 4096).expect(200);
+        assertThat(coarser.number("sectorSize")).isEqualTo(4096);
+        assertSize(device, 12288);
+        agent.patch(device.id(), "sizeBytes", 8 * MIB + 512, "sectorSize", 1024).refusedField("sectorSize");
+        assertSize(device, 12288);
+        assertThat(Kernel.output("blockdev", "--getss", device.node())).isEqualTo("4096");
+    }
+
     @Test
     void replacesLabels() {
         Answer device = created("sizeMb", 2, "labels", Map.of("a", "1", "b", "2"));
