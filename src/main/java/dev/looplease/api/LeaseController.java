@@ -12,6 +12,7 @@ import io.swagger.v3.oas.annotations.tags.Tag;
 import java.net.URI;
 import java.time.Clock;
 import java.util.OptionalLong;
+import java.util.regex.Pattern;
 import org.jspecify.annotations.Nullable;
 import org.springframework.http.HttpHeaders;
 import org.springframework.http.HttpStatus;
@@ -35,6 +36,9 @@ class LeaseController {
 
     private static final String ID = "The lease's id.";
     private static final String IF_MATCH = "Only if the lease still has this ETag; 412 otherwise.";
+
+    private static final Page.Order<LeaseSnapshot> ORDER =
+            new Page.Order<>(LeaseController::key, Pattern.compile("[0-9]{15}[0-9a-z]+"));
 
     private final LoopService service;
     private final IdempotencyKeys keys;
@@ -81,6 +85,8 @@ class LeaseController {
                     keys.parse(idempotencyKey, "/leases", wanted));
         } catch (LoopException.Invalid e) {
             throw e.naming(wanted::asked);
+        } catch (LoopException.InsufficientStorage e) {
+            throw e.naming(wanted::asked);
         }
         LeaseSnapshot lease = answer.value().lease();
         ResponseEntity.BodyBuilder response =
@@ -105,11 +111,11 @@ class LeaseController {
                     int pageSize,
             @Parameter(description = "nextPageToken of the page before.") @RequestParam(required = false) @Nullable
                     String pageToken) {
-        Page<LeaseView> page = Page.of(service.leases(), LeaseController::key, pageSize, pageToken, this::view);
+        Page<LeaseView> page = Page.of(service.leases(), ORDER, pageSize, pageToken, this::view);
         return new LeasePage(page.items(), page.nextPageToken());
     }
 
-    /** Sorts as the list is sorted: by time of making, then by id. */
+    /** By time of making, then by id. */
     private static String key(LeaseSnapshot lease) {
         return String.format("%015d%s", lease.createTime().toEpochMilli(), lease.id());
     }

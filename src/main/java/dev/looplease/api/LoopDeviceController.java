@@ -18,6 +18,7 @@ import java.net.URI;
 import java.time.Clock;
 import java.util.Objects;
 import java.util.function.Predicate;
+import java.util.regex.Pattern;
 import org.jspecify.annotations.Nullable;
 import org.springframework.http.HttpHeaders;
 import org.springframework.http.HttpStatus;
@@ -43,6 +44,9 @@ class LoopDeviceController {
     private static final String REF =
             "The device's id, or the kernel's name (loop7). A change by name needs If-Match, because a loop number changes hands.";
     private static final String IF_MATCH = "Only if the device still has this ETag; 412 otherwise.";
+
+    private static final Page.Order<LoopSnapshot> ORDER =
+            new Page.Order<>(LoopDeviceController::key, Pattern.compile("a[0-9]{7}|d[0-9a-z]+"));
 
     private final LoopService service;
     private final IdempotencyKeys keys;
@@ -89,6 +93,8 @@ class LoopDeviceController {
                     Owners.ANONYMOUS,
                     keys.parse(idempotencyKey, "/loop-devices", wanted));
         } catch (LoopException.Invalid e) {
+            throw e.naming(wanted::asked);
+        } catch (LoopException.InsufficientStorage e) {
             throw e.naming(wanted::asked);
         }
         LoopSnapshot made = answer.value();
@@ -149,8 +155,7 @@ class LoopDeviceController {
         for (String label : Objects.requireNonNullElse(request.getParameterValues("label"), new String[0])) {
             wanted = wanted.and(hasLabel(label));
         }
-        Page<LoopDeviceView> page =
-                Page.of(service.list(wanted), LoopDeviceController::key, pageSize, pageToken, this::view);
+        Page<LoopDeviceView> page = Page.of(service.list(wanted), ORDER, pageSize, pageToken, this::view);
         return new LoopDevicePage(page.items(), page.nextPageToken());
     }
 
@@ -166,7 +171,7 @@ class LoopDeviceController {
                 .isPresent();
     }
 
-    /** Sorts as the list is sorted: attached devices by number, then detached ones by id. */
+    /** Attached devices by number, then detached ones by id. */
     private static String key(LoopSnapshot device) {
         return device.observed()
                 .map(attached -> String.format("a%07d", attached.number()))

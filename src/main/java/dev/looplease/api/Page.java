@@ -5,6 +5,7 @@ import java.nio.charset.StandardCharsets;
 import java.util.Base64;
 import java.util.List;
 import java.util.function.Function;
+import java.util.regex.Pattern;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -17,18 +18,26 @@ record Page<T>(List<T> items, @Nullable String nextPageToken) {
     static final int LARGEST_SIZE = 10_000;
 
     /**
-     * Cuts a page out of a list that is sorted by {@code key}.
+     * How a list is sorted.
+     *
+     * @param grammar what every key looks like: so that a token of another list, or of nobody's, is refused
+     */
+    record Order<S>(Function<S, String> key, Pattern grammar) {}
+
+    /**
+     * Cuts a page out of a list that is sorted by {@code order}.
      *
      * @param pageToken where the last page ended; null for the first
      */
     static <S, T> Page<T> of(
-            List<S> all, Function<S, String> key, int pageSize, @Nullable String pageToken, Function<S, T> view) {
+            List<S> all, Order<S> order, int pageSize, @Nullable String pageToken, Function<S, T> view) {
+        Function<S, String> key = order.key();
         if (pageSize < 1 || pageSize > LARGEST_SIZE) {
             throw new LoopException.Invalid("pageSize", "must be between 1 and " + LARGEST_SIZE + ", not " + pageSize);
         }
         int from = 0;
         if (pageToken != null) {
-            String last = decode(pageToken);
+            String last = decode(pageToken, order.grammar());
             while (from < all.size() && key.apply(all.get(from)).compareTo(last) <= 0) {
                 from++;
             }
@@ -42,11 +51,15 @@ record Page<T>(List<T> items, @Nullable String nextPageToken) {
         return Base64.getUrlEncoder().withoutPadding().encodeToString(key.getBytes(StandardCharsets.UTF_8));
     }
 
-    private static String decode(String token) {
+    private static String decode(String token, Pattern grammar) {
         try {
-            return new String(Base64.getUrlDecoder().decode(token), StandardCharsets.UTF_8);
+            String key = new String(Base64.getUrlDecoder().decode(token), StandardCharsets.UTF_8);
+            if (grammar.matcher(key).matches()) {
+                return key;
+            }
         } catch (IllegalArgumentException e) {
-            throw new LoopException.Invalid("pageToken", "must be a nextPageToken of this list");
+            // No Base64: as wrong as any other text.
         }
+        throw new LoopException.Invalid("pageToken", "must be a nextPageToken of this list");
     }
 }

@@ -5,6 +5,7 @@ import dev.looplease.loop.LoopException;
 import jakarta.servlet.http.HttpServletRequest;
 import java.util.List;
 import java.util.Objects;
+import org.apache.tomcat.util.http.InvalidParameterException;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -23,6 +24,7 @@ import org.springframework.web.context.request.ServletWebRequest;
 import org.springframework.web.context.request.WebRequest;
 import org.springframework.web.method.annotation.MethodArgumentTypeMismatchException;
 import org.springframework.web.servlet.mvc.method.annotation.ResponseEntityExceptionHandler;
+import org.springframework.web.servlet.resource.NoResourceFoundException;
 
 /** Answers every failure of a controller, or of the framework before it, with a problem document. */
 @RestControllerAdvice
@@ -46,6 +48,16 @@ class ProblemAdvice extends ResponseEntityExceptionHandler {
     ResponseEntity<ProblemDetail> handle(RequestTooLargeException failure, HttpServletRequest request) {
         return answer(
                 Problems.of(HttpStatus.CONTENT_TOO_LARGE, failure.getMessage()),
+                new HttpHeaders(),
+                request.getRequestURI());
+    }
+
+    /** Tomcat reads a query when the first parameter of it is asked for. */
+    @ExceptionHandler
+    ResponseEntity<ProblemDetail> handle(InvalidParameterException failure, HttpServletRequest request) {
+        HttpStatus status = HttpStatus.valueOf(failure.getErrorCode());
+        return answer(
+                Problems.of(status, "The query cannot be read: " + status.getReasonPhrase() + "."),
                 new HttpHeaders(),
                 request.getRequestURI());
     }
@@ -76,6 +88,12 @@ class ProblemAdvice extends ResponseEntityExceptionHandler {
                 : String.valueOf(failure.getPropertyName());
         FieldError error = new FieldError(name, "must be " + JsonErrors.wanted(failure.getRequiredType()));
         return body(Problems.invalid(List.of(error)), headers, request);
+    }
+
+    @Override
+    protected @Nullable ResponseEntity<Object> handleNoResourceFoundException(
+            NoResourceFoundException failure, HttpHeaders headers, HttpStatusCode status, WebRequest request) {
+        return body(Problems.of(HttpStatus.NOT_FOUND, "There is nothing at this path."), headers, request);
     }
 
     /** Everything else that the framework refuses: method, media types, parameters, paths. */

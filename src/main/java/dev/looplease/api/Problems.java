@@ -76,7 +76,7 @@ final class Problems {
                 new Problem(with(
                         of(HttpStatus.INSUFFICIENT_STORAGE, "insufficient-storage", "Not enough room", e),
                         "errors",
-                        List.of(new FieldError("sizeBytes", "is more than the image's filesystem has room for"))));
+                        List.of(new FieldError(e.field(), "is more than the image's filesystem has room for"))));
             case LoopException.KernelFailure e ->
                 new Problem(with(
                         of(HttpStatus.INTERNAL_SERVER_ERROR, "kernel-error", "The kernel refused", e),

@@ -232,9 +232,30 @@ public abstract sealed class LoopException extends RuntimeException {
     /** The filesystem has not the room. */
     public static final class InsufficientStorage extends LoopException {
         private static final long serialVersionUID = 1L;
+        private final String field;
 
         public InsufficientStorage(Throwable cause) {
+            this("sizeBytes", cause);
+        }
+
+        private InsufficientStorage(String field, @Nullable Throwable cause) {
             super("The filesystem of the image has not enough room; nothing was made.", cause);
+            this.field = field;
+        }
+
+        /** What asks for more than there is. */
+        public String field() {
+            return field;
+        }
+
+        /** The same of a part of a larger input. */
+        public InsufficientStorage within(String part) {
+            return naming(name -> part + "." + name);
+        }
+
+        /** The same with another name for the field. */
+        public InsufficientStorage naming(UnaryOperator<String> names) {
+            return new InsufficientStorage(names.apply(field), this);
         }
     }
 

@@ -210,6 +210,8 @@ public final class LoopService {
             return make(spec, lease, null);
         } catch (LoopException.Invalid e) {
             throw e.within("devices[" + index + "]");
+        } catch (LoopException.InsufficientStorage e) {
+            throw e.within("devices[" + index + "]");
         }
     }
 
