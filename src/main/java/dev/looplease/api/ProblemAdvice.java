@@ -35,7 +35,8 @@ class ProblemAdvice extends ResponseEntityExceptionHandler {
     @ExceptionHandler
     ResponseEntity<ProblemDetail> handle(LoopException failure, HttpServletRequest request) {
         Problems.Problem problem = Problems.of(failure);
-        if (problem.detail().getStatus() >= 500) {
+        // A full disk or agent is no fault that a stack trace could explain.
+        if (problem.detail().getStatus() == HttpStatus.INTERNAL_SERVER_ERROR.value()) {
             log.warn("{} {} failed: {}", request.getMethod(), request.getRequestURI(), failure.getMessage(), failure);
         }
         HttpHeaders headers = new HttpHeaders();

@@ -233,7 +233,7 @@ final class LosetupCommand extends HostLosetup {
         }
         if (errno.equals("EINVAL")) {
             // The image's type and the section were checked; what is left is the sector size.
-            return new LosetupException.Refused("sectorSize", result.complaint());
+            return LosetupException.Refused.sectorSize(wanted.sectorSize());
         }
         return new LosetupException.KernelError(errno, "losetup bound nothing: " + result.complaint());
     }
@@ -479,7 +479,7 @@ final class LosetupCommand extends HostLosetup {
             if (result.exit() != 0) {
                 String errno = errnoName(result.err());
                 throw errno.equals("EINVAL")
-                        ? new LosetupException.Refused("sectorSize", result.complaint())
+                        ? LosetupException.Refused.sectorSize(bytes)
                         : new LosetupException.KernelError(errno, "losetup --sector-size: " + result.complaint());
             }
         }

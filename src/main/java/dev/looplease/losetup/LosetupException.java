@@ -81,6 +81,11 @@ public abstract sealed class LosetupException extends IOException {
         private final String feature;
         private final String detail;
 
+        /** Of the kernel's EINVAL to a sector size, in the same words whoever asked the kernel. */
+        static Refused sectorSize(int bytes) {
+            return new Refused("sectorSize", "the kernel does not take " + bytes);
+        }
+
         Refused(String feature, String detail) {
             super(feature + ": " + detail, null);
             this.feature = feature;

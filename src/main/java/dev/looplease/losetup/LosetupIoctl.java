@@ -123,9 +123,7 @@ final class LosetupIoctl extends HostLosetup {
             }
             if (e.errno() == Errno.EINVAL) {
                 // The image's type and the section were checked; what is left is the sector size.
-                throw new LosetupException.Refused(
-                        "sectorSize",
-                        "the kernel does not take " + terms.wanted().sectorSize());
+                throw LosetupException.Refused.sectorSize(terms.wanted().sectorSize());
             }
             throw e;
         }
@@ -328,9 +326,7 @@ final class LosetupIoctl extends HostLosetup {
             try {
                 Posix.ioctl(device, "LOOP_SET_BLOCK_SIZE", LoopIoctls.LOOP_SET_BLOCK_SIZE, bytes);
             } catch (IOException e) {
-                throw isInvalid(e)
-                        ? new LosetupException.Refused("sectorSize", "the kernel does not take " + bytes)
-                        : failure(e);
+                throw isInvalid(e) ? LosetupException.Refused.sectorSize(bytes) : failure(e);
             }
         }
 

@@ -230,8 +230,14 @@ abstract class OutsideSuitesContract extends HttpTest {
         Answer device = created("sizeBytes", 4 * tooLarge);
         Belongings before = belongings();
 
-        agent.create("sizeBytes", 4 * tooLarge, "sectorSize", tooLarge).refusedField("sectorSize");
-        agent.patch(device.id(), "sectorSize", tooLarge).refusedField("sectorSize");
+        Answer create =
+                agent.create("sizeBytes", 4 * tooLarge, "sectorSize", tooLarge).refusedField("sectorSize");
+        Answer patch = agent.patch(device.id(), "sectorSize", tooLarge).refusedField("sectorSize");
+
+        // The fault: what losetup complains of, with the image's path, went to the client.
+        String detail = "sectorSize: is refused by this kernel: the kernel does not take " + tooLarge;
+        assertThat(create.text("detail")).isEqualTo(detail);
+        assertThat(patch.text("detail")).isEqualTo(detail);
 
         assertThat(belongings()).isEqualTo(before);
         assertThat(agent.device(device.id()).number("sectorSize")).isEqualTo(512);
