@@ -35,13 +35,17 @@ final class Agent {
         this.port = port;
     }
 
+    String url() {
+        return "http://127.0.0.1:" + port;
+    }
+
     /** Sends a request.
      *
      * @param body JSON; null for none
      * @param headers names and values in turn
      */
     Answer send(String method, String path, @Nullable String body, String... headers) {
-        HttpRequest.Builder request = HttpRequest.newBuilder(URI.create("http://127.0.0.1:" + port + path))
+        HttpRequest.Builder request = HttpRequest.newBuilder(URI.create(url() + path))
                 .timeout(Duration.ofSeconds(60))
                 .method(method, body == null ? BodyPublishers.noBody() : BodyPublishers.ofString(body));
         if (body != null) {
