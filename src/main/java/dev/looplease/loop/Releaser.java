@@ -52,9 +52,26 @@ final class Releaser implements AutoCloseable {
      * @param failures how often clean-up failed
      * @param freeings how often its users were removed in vain
      * @param freeAgainAt when that is next worth a try
+     * @param unasked whether the kernel was not even asked to detach it at the last close
      */
-    private record Effort(int failures, int freeings, long freeAgainAt) {
-        static final Effort NONE = new Effort(0, 0, Long.MIN_VALUE);
+    private record Effort(int failures, int freeings, long freeAgainAt, boolean unasked) {
+        static final Effort NONE = new Effort(0, 0, Long.MIN_VALUE, false);
+
+        Effort failed() {
+            return new Effort(failures + 1, freeings, freeAgainAt, unasked);
+        }
+
+        Effort freed(long againAt) {
+            return new Effort(failures, freeings + 1, againAt, unasked);
+        }
+
+        Effort of(Teardown.Detached held) {
+            return new Effort(failures, freeings, freeAgainAt, held == Teardown.Detached.NOT_BEFORE_ITS_PARTITIONS);
+        }
+
+        Effort freeingAtOnce() {
+            return new Effort(failures, 0, Long.MIN_VALUE, unasked);
+        }
     }
 
     Releaser(
@@ -75,6 +92,8 @@ final class Releaser implements AutoCloseable {
     /** Marks a device for release; it is nobody's any more, whatever the kernel says of it. */
     void mark(ManagedLoop loop, EndReason reason, OnExpiry policy) {
         registry.insist(loop, standing -> standing.releasing(reason, policy));
+        // Who waited for a last close under DETACH, and is told to use force now, shall not wait for the next attempt.
+        efforts.computeIfPresent(loop.id(), (id, effort) -> effort.freeingAtOnce());
         Step.RELEASE_MARKED.reached();
         events.happened(event(LoopEvent.Type.DEVICE_RELEASING, loop, reason.toString()));
     }
@@ -122,9 +141,8 @@ final class Releaser implements AutoCloseable {
             if (registry.loop(loop.id()).isEmpty()) {
                 return true;
             }
-            Effort effort = efforts.getOrDefault(loop.id(), Effort.NONE);
             try {
-                if (!detach(loop, effort)) {
+                if (!detach(loop)) {
                     retryAfter(loop, LOOK_AGAIN);
                     return false;
                 }
@@ -132,7 +150,7 @@ final class Releaser implements AutoCloseable {
                 deleteImage(loop);
                 Step.RELEASE_IMAGE_DELETED.reached();
             } catch (IOException | RuntimeException e) {
-                failed(loop, effort, e);
+                failed(loop, e);
                 return false;
             }
             efforts.remove(loop.id());
@@ -148,23 +166,25 @@ final class Releaser implements AutoCloseable {
         }
     }
 
-    private boolean detach(ManagedLoop loop, Effort effort) throws IOException {
-        Standing standing = loop.standing();
-        LoopIdentity attachment = standing.attachment();
-        if (attachment != null) {
-            boolean worthFreeing = ticker.nanos() >= effort.freeAgainAt();
-            boolean gone =
-                    worthFreeing ? teardown.detachUsed(attachment, standing.policy()) : !losetup.isBound(attachment);
-            if (!gone) {
-                if (worthFreeing) {
-                    int freeings = effort.freeings() + 1;
-                    Duration pause = backOff(Duration.ofSeconds(1), freeings, LONGEST_BETWEEN_FREEING);
-                    efforts.put(loop.id(), new Effort(effort.failures(), freeings, ticker.nanos() + pause.toNanos()));
-                }
-                return false;
-            }
-            registry.note(loop, now -> now.withAttachment(null));
+    private boolean detach(ManagedLoop loop) throws IOException {
+        LoopIdentity attachment = loop.standing().attachment();
+        if (attachment == null) {
+            return true;
         }
+        Effort effort = efforts.getOrDefault(loop.id(), Effort.NONE);
+        if (ticker.nanos() >= effort.freeAgainAt()) {
+            Duration pause = backOff(Duration.ofSeconds(1), effort.freeings() + 1, LONGEST_BETWEEN_FREEING);
+            Teardown.Detached detached =
+                    teardown.detachUsed(attachment, loop.standing().policy() == OnExpiry.UNMOUNT);
+            efforts.put(
+                    loop.id(), effort.freed(ticker.nanos() + pause.toNanos()).of(detached));
+        } else if (effort.unasked()) {
+            efforts.put(loop.id(), effort.of(teardown.detachUsed(attachment, false)));
+        }
+        if (losetup.isBound(attachment)) {
+            return false;
+        }
+        registry.note(loop, now -> now.withAttachment(null));
         return true;
     }
 
@@ -175,9 +195,10 @@ final class Releaser implements AutoCloseable {
         }
     }
 
-    private void failed(ManagedLoop loop, Effort effort, Exception e) {
-        int failures = effort.failures() + 1;
-        efforts.put(loop.id(), new Effort(failures, effort.freeings(), effort.freeAgainAt()));
+    private void failed(ManagedLoop loop, Exception e) {
+        Effort effort = efforts.getOrDefault(loop.id(), Effort.NONE).failed();
+        int failures = effort.failures();
+        efforts.put(loop.id(), effort);
         log.atWarn()
                 .addKeyValue("deviceId", loop.id())
                 .setCause(e)

@@ -81,7 +81,7 @@ record Standing(
         return new Standing(state, image, attachment, sectorSize, directIo, labels, lease, next, endReason, policy);
     }
 
-    /** On its way out. The first reason stays. */
+    /** On its way out. The first reason stays, and so does an order to unmount. */
     Standing releasing(EndReason reason, OnExpiry how) {
         return new Standing(
                 LoopState.RELEASING,
@@ -93,6 +93,6 @@ record Standing(
                 lease,
                 promisedBytes,
                 endReason == null ? reason : endReason,
-                how);
+                endReason != null && policy == OnExpiry.UNMOUNT ? policy : how);
     }
 }

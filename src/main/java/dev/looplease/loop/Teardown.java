@@ -130,29 +130,26 @@ final class Teardown {
         return user.kind() == DeviceUser.Kind.PROCESS && PROBERS.contains(String.valueOf(user.command()));
     }
 
+    /** What came of detaching a device that may be in use. */
+    enum Detached {
+        /** It is unbound. */
+        GONE,
+        /** Somebody holds it open, and the kernel will detach it when they close it. */
+        AT_LAST_CLOSE,
+        /** Somebody uses a partition. It would outlive a detach, so this is to be tried again when it is free. */
+        NOT_BEFORE_ITS_PARTITIONS
+    }
+
     /**
      * Detaches a device whoever uses it: now, or at the last close.
      *
-     * @param policy whether its users are removed first
-     * @return whether it is gone; false: somebody still holds it open, and the kernel detaches when they close it
+     * @param freeing whether its users are removed first
      */
-    boolean detachUsed(LoopIdentity attachment, OnExpiry policy) throws IOException {
-        Optional<LoopHandle> opened = losetup.open(attachment);
-        if (opened.isEmpty()) {
-            return true;
+    Detached detachUsed(LoopIdentity attachment, boolean freeing) throws IOException {
+        if (!clear(attachment, freeing)) {
+            return Detached.NOT_BEFORE_ITS_PARTITIONS;
         }
-        try (LoopHandle handle = opened.get()) {
-            LoopDevice device = handle.inspect();
-            if (!device.partitions().isEmpty()) {
-                // They would survive, and show up under the next image on that number.
-                freeOrLeave(device, policy);
-            }
-            handle.clear();
-        }
-        if (!losetup.isBound(attachment)) {
-            return true;
-        }
-        if (policy == OnExpiry.UNMOUNT) {
+        if (freeing && losetup.isBound(attachment)) {
             Optional<LoopHandle> held = losetup.open(attachment);
             if (held.isPresent()) {
                 try (LoopHandle handle = held.get()) {
@@ -162,15 +159,32 @@ final class Teardown {
                 }
             }
         }
-        return !losetup.isBound(attachment);
+        return losetup.isBound(attachment) ? Detached.AT_LAST_CLOSE : Detached.GONE;
     }
 
-    private void freeOrLeave(LoopDevice device, OnExpiry policy) throws IOException {
-        if (policy == OnExpiry.UNMOUNT) {
-            free(device, DEEPEST_STACK);
-        } else if (users(device).isEmpty()) {
-            users.dropPartitions(target(device));
+    /** Asks the kernel to detach, unless there are partitions that cannot be dropped. */
+    private boolean clear(LoopIdentity attachment, boolean freeing) throws IOException {
+        Optional<LoopHandle> opened = losetup.open(attachment);
+        if (opened.isPresent()) {
+            try (LoopHandle handle = opened.get()) {
+                LoopDevice device = handle.inspect();
+                if (!device.partitions().isEmpty() && !dropPartitions(handle, device, freeing)) {
+                    return false;
+                }
+                handle.clear();
+            }
         }
+        return true;
+    }
+
+    /** They would survive, and show up under the next image on that number. */
+    private boolean dropPartitions(LoopHandle handle, LoopDevice device, boolean freeing) throws IOException {
+        if (freeing) {
+            free(device, DEEPEST_STACK);
+        } else {
+            users.dropUnusedPartitions(target(device));
+        }
+        return handle.inspect().partitions().isEmpty();
     }
 
     /** Frees a device that the caller holds open: what stands on it first, top down. */

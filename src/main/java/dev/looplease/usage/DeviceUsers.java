@@ -106,6 +106,11 @@ public final class DeviceUsers {
         Partitions.drop(tree, device);
     }
 
+    /** The same, but for those that are in use: the kernel keeps them, and nobody has to be looked for. */
+    public void dropUnusedPartitions(BlockTarget device) throws IOException {
+        Partitions.dropUnused(tree, device);
+    }
+
     /** What the kernel counts as exclusive use. */
     List<DeviceUser> mountsSwapAndHolders(Footprint device, Census census) throws IOException {
         List<DeviceUser> users = new ArrayList<>();

@@ -20,7 +20,20 @@ final class Partitions {
 
     private Partitions() {}
 
+    /** One that is in use stays. */
+    static void dropUnused(HostTree tree, BlockTarget device) throws IOException {
+        drop(tree, device, Partitions::deleteUnlessUsed);
+    }
+
     static void drop(HostTree tree, BlockTarget device) throws IOException {
+        drop(tree, device, Partitions::delete);
+    }
+
+    private interface Deletion {
+        void of(Fd node, int number) throws IOException;
+    }
+
+    private static void drop(HostTree tree, BlockTarget device, Deletion deletion) throws IOException {
         BlockTarget now = Sysfs.withPartitions(tree, device);
         if (now.partitions().isEmpty()) {
             return;
@@ -30,7 +43,17 @@ final class Partitions {
                 throw new IOException(tree.node(device.name()) + " is not the node of " + device.number());
             }
             for (BlockTarget.Part part : now.partitions()) {
-                delete(node, part.number());
+                deletion.of(node, part.number());
+            }
+        }
+    }
+
+    private static void deleteUnlessUsed(Fd node, int number) throws IOException {
+        try {
+            delete(node, number);
+        } catch (PosixException e) {
+            if (e.errno() != Errno.EBUSY) {
+                throw e;
             }
         }
     }
