@@ -12,6 +12,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import org.springframework.beans.factory.annotation.Autowired;
 import org.springframework.boot.health.contributor.Health;
 import org.springframework.boot.health.contributor.HealthIndicator;
 import org.springframework.stereotype.Component;
@@ -31,11 +32,19 @@ class LoopDevicesHealthIndicator implements HealthIndicator {
     private final LoopService service;
     private final Losetup losetup;
     private final ImageStore images;
+    private final Path control;
 
+    @Autowired
     LoopDevicesHealthIndicator(LoopService service, Losetup losetup, ImageStore images) {
+        this(service, losetup, images, CONTROL);
+    }
+
+    /** For a test: another place in which to look for the driver. */
+    LoopDevicesHealthIndicator(LoopService service, Losetup losetup, ImageStore images, Path control) {
         this.service = service;
         this.losetup = losetup;
         this.images = images;
+        this.control = control;
     }
 
     @Override
@@ -90,11 +99,11 @@ class LoopDevicesHealthIndicator implements HealthIndicator {
     }
 
     private void checkDriver(List<String> problems) {
-        if (!Files.exists(CONTROL)) {
+        if (!Files.exists(control)) {
             problems.add(
                     "There is no /dev/loop-control. Load the driver (modprobe loop); in a container, pass the host's"
                             + " /dev (-v /dev:/dev).");
-        } else if (!Files.isWritable(CONTROL)) {
+        } else if (!Files.isWritable(control)) {
             problems.add("/dev/loop-control is not writable. Run the agent as root; in a container, --privileged.");
         }
         if (losetup.backend().equals("losetup") && Losetups.commandVersion().isEmpty()) {

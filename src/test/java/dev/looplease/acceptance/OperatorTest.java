@@ -3,6 +3,8 @@ package dev.looplease.acceptance;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.looplease.KernelTest;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
@@ -43,14 +45,26 @@ class OperatorTest extends HttpTest {
 
     @Test
     void tellsItsVersion() {
-        assertThat(agent.get("/actuator/info").expect(200).json().isObject()).isTrue();
+        JsonNode info = agent.get("/actuator/info").expect(200).json();
+
+        assertThat(info.path("build").path("version").asString()).startsWith("0.");
+        if (Files.exists(Path.of(".git"))) {
+            assertThat(info.path("git").path("commit").path("id").asString()).matches("[0-9a-f]{7,}");
+        }
     }
 
     @Test
     void countsForMonitors() {
-        created("sizeMb", 1);
+        created("sizeMb", 3);
 
-        assertThat(agent.get("/actuator/prometheus").expect(200).body()).contains("looplease");
+        assertThat(agent.get("/actuator/prometheus").expect(200).body().lines())
+                .contains(
+                        "looplease_devices{state=\"READY\"} 1.0",
+                        "looplease_devices{state=\"STUCK\"} 0.0",
+                        "looplease_devices_max 10000.0",
+                        "looplease_leases 1.0",
+                        "looplease_promised_bytes 3145728.0")
+                .anyMatch(line -> line.startsWith("looplease_events_total{event=\"device.ready\"} "));
     }
 
     @Test
