@@ -37,6 +37,8 @@ class ArchitectureTest {
             TOP,
             HOUSE + ".ops",
             TOP,
+            HOUSE + ".security",
+            TOP,
             HOUSE + ".loop",
             MIDDLE,
             HOUSE + ".losetup",

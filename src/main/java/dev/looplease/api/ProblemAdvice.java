@@ -13,6 +13,7 @@ import org.springframework.beans.TypeMismatchException;
 import org.springframework.http.HttpHeaders;
 import org.springframework.http.HttpStatus;
 import org.springframework.http.HttpStatusCode;
+import org.springframework.http.InvalidMediaTypeException;
 import org.springframework.http.MediaType;
 import org.springframework.http.ProblemDetail;
 import org.springframework.http.ResponseEntity;
@@ -65,11 +66,27 @@ class ProblemAdvice extends ResponseEntityExceptionHandler {
 
     @ExceptionHandler
     ResponseEntity<ProblemDetail> handle(RuntimeException failure, HttpServletRequest request) {
+        if (failure instanceof IllegalArgumentException && isOfEveryType(request)) {
+            // Spring parses the header, and then throws because no body can be of this type.
+            return answer(
+                    Problems.of(HttpStatus.UNSUPPORTED_MEDIA_TYPE, "A Content-Type is no pattern."),
+                    new HttpHeaders(),
+                    request.getRequestURI());
+        }
         log.error("{} {} failed.", request.getMethod(), request.getRequestURI(), failure);
         return answer(
                 Problems.of(HttpStatus.INTERNAL_SERVER_ERROR, "The agent made a mistake; its log tells more."),
                 new HttpHeaders(),
                 request.getRequestURI());
+    }
+
+    private static boolean isOfEveryType(HttpServletRequest request) {
+        try {
+            MediaType type = MediaType.valueOf(String.valueOf(request.getContentType()));
+            return type.isWildcardType() || type.isWildcardSubtype();
+        } catch (InvalidMediaTypeException e) {
+            return false;
+        }
     }
 
     @Override
@@ -102,10 +119,18 @@ class ProblemAdvice extends ResponseEntityExceptionHandler {
     protected @Nullable ResponseEntity<Object> handleExceptionInternal(
             Exception failure, @Nullable Object body, HttpHeaders headers, HttpStatusCode status, WebRequest request) {
         HttpStatus known = Objects.requireNonNullElse(HttpStatus.resolve(status.value()), HttpStatus.BAD_REQUEST);
+        if (failure instanceof ErrorResponse response && isTyped(response.getBody())) {
+            return body(response.getBody(), headers, request);
+        }
         String explained =
                 failure instanceof ErrorResponse response ? response.getBody().getDetail() : null;
         String detail = Objects.requireNonNullElse(explained, known.getReasonPhrase());
         return body(Problems.of(known, detail), headers, request);
+    }
+
+    /** Whoever refused it said what it is, {@code /problems/cross-site}; the framework leaves that open. */
+    private static boolean isTyped(ProblemDetail problem) {
+        return problem.getType() != null && problem.getType().getPath() != null;
     }
 
     private static ResponseEntity<Object> body(ProblemDetail problem, HttpHeaders headers, WebRequest request) {

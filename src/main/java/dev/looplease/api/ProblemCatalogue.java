@@ -117,13 +117,16 @@ final class ProblemCatalogue {
             entry(
                     new Problems.Problem(
                             Problems.of(HttpStatus.BAD_REQUEST, "The web server refused the request: Bad Request.")),
-                    shape -> !shape.pathVariables().isEmpty()
-                            || !shape.queryParameters().isEmpty()),
+                    // A header that is none, or too many of them, can be sent to every operation.
+                    shape -> true),
+            refused("cross-site", "Another site's request", "The page at http://evil.example may not use this agent."),
+            refused("host-refused", "Not this agent's name", "evil.example is not a name of this agent."),
             of(new LoopException.NotManaged("loop7"), DEVICES + "/loop7", Shape::changesByName),
             of(
                     new LoopException.NotFound("device", ID),
                     DEVICE,
-                    shape -> !shape.pathVariables().isEmpty()),
+                    shape -> !shape.pathVariables().isEmpty()
+                            || shape.bodyFields().contains("leaseId")),
             of(HttpStatus.METHOD_NOT_ALLOWED, "Method 'PUT' is not supported.", DEVICES, shape -> false),
             of(HttpStatus.NOT_ACCEPTABLE, "Acceptable representations: [application/json].", DEVICES, shape -> true),
             declared(
@@ -220,6 +223,13 @@ final class ProblemCatalogue {
                 problem,
                 when.or(shape -> shape.declared().contains(example.getClass())),
                 example.getClass());
+    }
+
+    /** What is refused to browsers before any operation is looked at. */
+    private static Entry refused(String type, String title, String detail) {
+        return entry(
+                at(DEVICES, new Problems.Problem(Problems.of(HttpStatus.FORBIDDEN, type, title, detail))),
+                shape -> true);
     }
 
     private static Entry of(HttpStatus status, String detail, String instance, Predicate<Shape> when) {

@@ -517,23 +517,23 @@ class BadInputTest extends HttpTest {
             delimiter = '|',
             value = {
                 "NONSENSE\\r\\n\\r\\n                                                  | 400",
-                "GET /loop-devices HTTP/9.9\\r\\nHost: x\\r\\n\\r\\n                    | 505",
+                "GET /loop-devices HTTP/9.9\\r\\nHost: localhost\\r\\n\\r\\n                    | 505",
                 "GET /loop-devices HTTP/1.1\\r\\n\\r\\n                                 | 400",
                 "GET /loop-devices HTTP/1.1\\r\\nHost: a b\\r\\n\\r\\n                  | 400",
-                "GET /loop-devices/%zz HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n                | 400",
-                "GET /loop-devices?% HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n                  | 400",
-                "GET /leases?a=%zz HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n                    | 400",
-                "GET /loop-devices/%00 HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n                | 400",
-                "GET /loop-devices/a%2Fb HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n              | 400",
-                "GET /loop-devices/a{b HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n                | 400",
-                "GET /loop-devices/../../etc/passwd HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n    | 400",
-                "GET /loop-devices/;a=b HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n               | 404",
-                "GET // HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n                               | 404",
-                "GET //x/y HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n                            | 404",
-                "POST /loop-devices HTTP/1.1\\r\\nHost: x\\r\\nContent-Length: -1\\r\\n\\r\\n | 400",
-                "POST /loop-devices HTTP/1.1\\r\\nHost: x\\r\\nContent-Length: x\\r\\n\\r\\n  | 400",
-                "FROB /loop-devices HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n                   | 405",
-                "TRACE /loop-devices HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n                  | 405"
+                "GET /loop-devices/%zz HTTP/1.1\\r\\nHost: localhost\\r\\n\\r\\n                | 400",
+                "GET /loop-devices?% HTTP/1.1\\r\\nHost: localhost\\r\\n\\r\\n                  | 400",
+                "GET /leases?a=%zz HTTP/1.1\\r\\nHost: localhost\\r\\n\\r\\n                    | 400",
+                "GET /loop-devices/%00 HTTP/1.1\\r\\nHost: localhost\\r\\n\\r\\n                | 400",
+                "GET /loop-devices/a%2Fb HTTP/1.1\\r\\nHost: localhost\\r\\n\\r\\n              | 400",
+                "GET /loop-devices/a{b HTTP/1.1\\r\\nHost: localhost\\r\\n\\r\\n                | 400",
+                "GET /loop-devices/../../etc/passwd HTTP/1.1\\r\\nHost: localhost\\r\\n\\r\\n    | 400",
+                "GET /loop-devices/;a=b HTTP/1.1\\r\\nHost: localhost\\r\\n\\r\\n               | 404",
+                "GET // HTTP/1.1\\r\\nHost: localhost\\r\\n\\r\\n                               | 404",
+                "GET //x/y HTTP/1.1\\r\\nHost: localhost\\r\\n\\r\\n                            | 404",
+                "POST /loop-devices HTTP/1.1\\r\\nHost: localhost\\r\\nContent-Length: -1\\r\\n\\r\\n | 400",
+                "POST /loop-devices HTTP/1.1\\r\\nHost: localhost\\r\\nContent-Length: x\\r\\n\\r\\n  | 400",
+                "FROB /loop-devices HTTP/1.1\\r\\nHost: localhost\\r\\n\\r\\n                   | 405",
+                "TRACE /loop-devices HTTP/1.1\\r\\nHost: localhost\\r\\n\\r\\n                  | 405"
             })
     void answersMalformedRequestsWithProblems(String request, int status) throws IOException {
         String answer =
