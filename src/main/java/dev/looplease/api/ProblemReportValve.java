@@ -31,6 +31,12 @@ public final class ProblemReportValve extends ErrorReportValve {
             return;
         }
         HttpStatus status = HttpStatus.resolve(code) == null ? HttpStatus.BAD_REQUEST : HttpStatus.valueOf(code);
+        if (status == HttpStatus.EXPECTATION_FAILED) {
+            // An Expect of something unheard-of: no reason for a status of its own in every operation's description.
+            status = HttpStatus.BAD_REQUEST;
+            code = status.value();
+            response.setStatus(code);
+        }
         ProblemDetail problem =
                 Problems.of(status, "The web server refused the request: " + status.getReasonPhrase() + ".");
         problem.setStatus(code);

@@ -21,6 +21,7 @@ import java.util.Map;
 import org.jspecify.annotations.Nullable;
 import tools.jackson.databind.JsonNode;
 import tools.jackson.databind.json.JsonMapper;
+import tools.jackson.databind.node.ObjectNode;
 
 /** The agent as a client sees it. */
 final class Agent {
@@ -94,6 +95,15 @@ final class Agent {
 
     static JsonNode parse(String json) {
         return JSON.readTree(json);
+    }
+
+    static ObjectNode object() {
+        return JSON.createObjectNode();
+    }
+
+    /** A text as JSON. */
+    static String quoted(String text) {
+        return JSON.writeValueAsString(text);
     }
 
     Answer get(String path, String... headers) {
