@@ -132,6 +132,7 @@ final class DeviceEditor {
             registry.change(loop, now -> now.withSectorSize(before));
         });
         held(loop, handle -> handle.setSectorSize(bytes));
+        Step.SECTOR_SIZE_DEVICE.reached();
         registry.change(loop, now -> now.withSectorSize(bytes));
     }
 

@@ -72,11 +72,17 @@ final class Lease {
     private final Records records;
     private final Set<String> devices = new LinkedHashSet<>();
     private Times times;
-    private long revision = 1;
+    private long revision;
 
     Lease(Terms terms, Times times, Records records) {
+        this(terms, times, 1, records);
+    }
+
+    /** @param revision of one that an agent before this one gave: one that it cannot have had before */
+    Lease(Terms terms, Times times, long revision, Records records) {
         this.terms = terms;
         this.times = times;
+        this.revision = revision;
         this.records = records;
     }
 
@@ -91,6 +97,22 @@ final class Lease {
     /** Records that it is about to be made use of: what carries its name and never started is undone. */
     synchronized void announce() {
         records.save(terms, times);
+    }
+
+    /** Records what a recovered agent has found of it, if that is possible now: it holds without the record too. */
+    synchronized void record() {
+        try {
+            records.save(terms, times);
+        } catch (LoopException e) {
+            log.warn("What became of {} is not in the journal: {}", terms.id(), e.getMessage());
+        }
+    }
+
+    /** Nobody ends it before that moment, except its owner. */
+    synchronized void spareUntil(long moment) {
+        if (times.deadline() < moment) {
+            times = new Times(times.ttl(), times.started(), moment, times.lastDeadline(), times.claimed());
+        }
     }
 
     /** The clock starts: until now the lease could not end, because nobody had been given it. */

@@ -149,6 +149,22 @@ final class LeaseBook {
     }
 
     /**
+     * Ends every lease, and waits for nothing.
+     *
+     * @return their devices' releases
+     */
+    List<CompletableFuture<Boolean>> endAll(EndReason reason) {
+        List<CompletableFuture<Boolean>> releases = new ArrayList<>();
+        for (Lease lease : registry.leases()) {
+            if (lease.claim(reason)) {
+                event(lease, reason);
+                releases.addAll(releaseDevices(lease, reason));
+            }
+        }
+        return releases;
+    }
+
+    /**
      * Ends a lease if its time has come.
      *
      * @param claimsFrom no lease is claimed before
@@ -170,10 +186,9 @@ final class LeaseBook {
     private List<CompletableFuture<Boolean>> releaseDevices(Lease lease, EndReason reason) {
         List<CompletableFuture<Boolean>> releases = new ArrayList<>();
         for (String deviceId : lease.devices()) {
-            registry.loop(deviceId).ifPresent(loop -> {
-                releaser.mark(loop, reason, lease.terms().onExpiry());
-                releases.add(releaser.submit(loop));
-            });
+            registry.loop(deviceId)
+                    .filter(loop -> releaser.markWith(lease, loop, reason))
+                    .ifPresent(loop -> releases.add(releaser.submit(loop)));
         }
         registry.endIfEmpty(lease);
         return releases;

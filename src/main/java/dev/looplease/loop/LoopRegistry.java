@@ -181,7 +181,15 @@ public final class LoopRegistry {
      * @throws LoopException when the journal cannot take it; nothing has changed then
      */
     Standing change(ManagedLoop loop, UnaryOperator<Standing> how) {
-        return change(loop, how, next -> records.save(loop, next));
+        return change(loop, how, next -> save(loop, next));
+    }
+
+    /** Whoever marks a device that has just ended must not bring its record back. */
+    private void save(ManagedLoop loop, Standing next) {
+        records.save(loop, next);
+        if (!loops.containsKey(loop.id())) {
+            records.strikeDevice(loop.id());
+        }
     }
 
     /** Records how a device is about to stand, before anybody can see it stand so. */
@@ -196,13 +204,20 @@ public final class LoopRegistry {
 
     /** The same for a change that must happen whether or not the journal has room for it: a release goes on anyway. */
     Standing insist(ManagedLoop loop, UnaryOperator<Standing> how) {
-        return change(loop, how, next -> {
-            try {
-                records.save(loop, next);
-            } catch (LoopException e) {
-                log.warn("A change of {} is not in the journal: {}", loop.id(), e.getMessage());
-            }
-        });
+        return change(loop, how, next -> saveIfPossible(loop, next));
+    }
+
+    /** The same for how it stands already. */
+    void insistAnew(ManagedLoop loop) {
+        saveIfPossible(loop, loop.standing());
+    }
+
+    private void saveIfPossible(ManagedLoop loop, Standing next) {
+        try {
+            save(loop, next);
+        } catch (LoopException e) {
+            log.warn("A change of {} is not in the journal: {}", loop.id(), e.getMessage());
+        }
     }
 
     private Standing change(ManagedLoop loop, UnaryOperator<Standing> how, Consumer<Standing> recorder) {
@@ -221,6 +236,10 @@ public final class LoopRegistry {
     void forget(ManagedLoop loop, EndReason reason) {
         unmap(loop);
         note(loop, standing -> standing.withAttachment(null));
+        if (loop.wasAnnounced()) {
+            // Before it is forgotten: nobody may be told meanwhile that it never was.
+            remember(loop.id(), reason);
+        }
         synchronized (this) {
             if (loops.remove(loop.id()) == null) {
                 return;
@@ -230,9 +249,6 @@ public final class LoopRegistry {
         }
         records.strikeDevice(loop.id());
         Step.RELEASE_STRUCK.reached();
-        if (loop.wasAnnounced()) {
-            remember(loop.id(), reason);
-        }
         leave(loop.standing().lease(), loop.id(), reason);
     }
 
@@ -247,10 +263,13 @@ public final class LoopRegistry {
     /** Strikes a lease out once it is claimed and has no devices any more. */
     void endIfEmpty(Lease lease) {
         EndReason reason = lease.claimed();
-        if (reason != null && lease.devices().isEmpty() && leases.remove(lease.id(), lease)) {
+        if (reason == null || !lease.devices().isEmpty() || !leases.containsKey(lease.id())) {
+            return;
+        }
+        remember(lease.id(), reason);
+        if (leases.remove(lease.id(), lease)) {
             records.strikeLease(lease.id());
             Step.RELEASE_LEASE_STRUCK.reached();
-            remember(lease.id(), reason);
             agenda.cancel(new Agenda.Subject(Agenda.Kind.LEASE, lease.id()));
         }
     }

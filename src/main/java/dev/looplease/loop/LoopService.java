@@ -57,6 +57,7 @@ public final class LoopService {
     private final Reaper reaper;
     private final Recovery recovery;
     private volatile Phase phase = Phase.RECOVERING;
+    private volatile boolean closed;
 
     /** What the agent is ready for. */
     public enum Phase {
@@ -113,7 +114,7 @@ public final class LoopService {
     public Recovery.Report recover() {
         Recovery.Report report = recovery.run();
         reaper.start();
-        phase = Phase.SERVING;
+        become(Phase.RECOVERING, Phase.SERVING);
         return report;
     }
 
@@ -238,7 +239,7 @@ public final class LoopService {
             }
         }
         try {
-            refuseWhileStopping();
+            refuseOnceClosed();
             T value = make.get();
             keys.made(owner, key, idOf.apply(value));
             return new Answer<>(value, false);
@@ -423,7 +424,10 @@ public final class LoopService {
         }
         Step.MOVE_JOINED.reached();
         try {
-            registry.change(loop, now -> now.with(target));
+            Standing moved = registry.change(loop, now -> now.endReason() == null ? now.with(target) : now);
+            if (moved.lease() != target) {
+                throw leases.ended(before);
+            }
         } catch (LoopException e) {
             target.leave(loop.id());
             throw e;
@@ -450,7 +454,7 @@ public final class LoopService {
 
     /** Attaches a detached device's image again, as it was; to the number that it was made with, if one was named. */
     public LoopSnapshot attach(DeviceRef ref, Precondition precondition) {
-        refuseWhileStopping();
+        refuseOnceClosed();
         return working(ref, precondition, loop -> {
             if (loop.standing().attachment() == null) {
                 try {
@@ -586,13 +590,20 @@ public final class LoopService {
 
     // Stopping
 
-    /** Refuses new devices from now on. */
-    public void stop() {
+    /** Nothing new is to be let in from now on; what is under way may finish. */
+    public synchronized void stop() {
         phase = Phase.STOPPING;
     }
 
-    private void refuseWhileStopping() {
-        if (phase == Phase.STOPPING) {
+    /** Who was told to stop while it recovered stays told. */
+    private synchronized void become(Phase expected, Phase next) {
+        if (phase == expected) {
+            phase = next;
+        }
+    }
+
+    private void refuseOnceClosed() {
+        if (closed) {
             throw new LoopException.ShuttingDown();
         }
     }
@@ -604,16 +615,8 @@ public final class LoopService {
      */
     public void close(boolean releaseAll) {
         stop();
-        List<CompletableFuture<Boolean>> releases = new ArrayList<>();
-        if (releaseAll) {
-            for (ManagedLoop loop : registry.loops()) {
-                releaser.mark(
-                        loop,
-                        EndReason.SHUTDOWN,
-                        loop.standing().lease().terms().onExpiry());
-                releases.add(releaser.submit(loop));
-            }
-        }
+        closed = true;
+        List<CompletableFuture<Boolean>> releases = releaseAll ? leases.endAll(EndReason.SHUTDOWN) : List.of();
         reaper.close();
         releaser.close();
         long gone = releases.stream().filter(release -> release.getNow(false)).count();

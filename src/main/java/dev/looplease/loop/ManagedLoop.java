@@ -33,13 +33,19 @@ final class ManagedLoop {
     record Versioned(long revision, Standing standing) {}
 
     private ManagedLoop(
-            String id, String owner, Instant createTime, LoopSpec spec, @Nullable RequestKey key, Standing standing) {
+            String id,
+            String owner,
+            Instant createTime,
+            LoopSpec spec,
+            @Nullable RequestKey key,
+            long revision,
+            Standing standing) {
         this.id = id;
         this.owner = owner;
         this.createTime = createTime;
         this.spec = spec;
         this.key = key;
-        this.versioned = new Versioned(1, standing);
+        this.versioned = new Versioned(revision, standing);
         if (standing.attachment() != null) {
             lastName = "loop" + standing.attachment().number();
         }
@@ -53,6 +59,7 @@ final class ManagedLoop {
                 now,
                 spec,
                 key,
+                1,
                 new Standing(
                         LoopState.CREATING,
                         null,
@@ -93,13 +100,17 @@ final class ManagedLoop {
                 0,
                 EndReason.DELETED,
                 OnExpiry.DETACH);
-        return new ManagedLoop(id, lease.terms().owner(), now, spec, null, standing);
+        return new ManagedLoop(id, lease.terms().owner(), now, spec, null, 1, standing);
     }
 
-    /** A device that an agent before this one made. */
-    static ManagedLoop recovered(DeviceRecord record, Standing standing) {
-        ManagedLoop loop =
-                new ManagedLoop(record.id(), record.owner(), record.created(), record.toSpec(), record.key(), standing);
+    /**
+     * A device that an agent before this one made.
+     *
+     * @param revision one that it cannot have had before: an entity tag from then must not fit what it becomes now
+     */
+    static ManagedLoop recovered(DeviceRecord record, long revision, Standing standing) {
+        ManagedLoop loop = new ManagedLoop(
+                record.id(), record.owner(), record.created(), record.toSpec(), record.key(), revision, standing);
         loop.announced = record.announced();
         return loop;
     }

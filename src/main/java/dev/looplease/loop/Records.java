@@ -27,6 +27,8 @@ final class Records {
     private static final String LEASE = "lease/";
     private static final String ASIDE = "aside/";
     private static final String TAG = "looplease:";
+    /** The journal's. */
+    private static final int LONGEST_KEY = 255;
 
     private static final JsonMapper JSON = JsonMapper.builder()
             // A record of a newer version may know more.
@@ -88,6 +90,11 @@ final class Records {
         put(LEASE + terms.id(), record(terms, times), Durability.MEMORY);
     }
 
+    /** Whether a device stands as that record says. */
+    boolean isOnRecord(ManagedLoop loop, DeviceRecord record) {
+        return record.equals(DeviceRecord.of(loop, loop.standing(), bootId));
+    }
+
     private LeaseRecord record(Lease.Terms terms, Lease.Times times) {
         long remainingMillis = times.deadline() == Lease.NEVER ? 0 : (times.deadline() - ticker.nanos()) / 1_000_000;
         return new LeaseRecord(
@@ -133,8 +140,20 @@ final class Records {
         }
     }
 
+    /** Where there is no room for that it stays where it is, and is reported again by the next start. */
+    private void setAside(String key, byte[] value) {
+        String aside = ASIDE + key;
+        try {
+            journal.put(aside.substring(0, Math.min(aside.length(), LONGEST_KEY)), value, Durability.MEMORY);
+            Step.RECOVERY_SET_ASIDE.reached();
+            journal.remove(key, Durability.MEMORY);
+        } catch (IOException e) {
+            log.warn("{} could not be set aside: {}", key, e.getMessage());
+        }
+    }
+
     /** Reads what is there; a record that means nothing is set aside and reported, never fatal. */
-    Remains read() throws IOException {
+    Remains read() {
         Map<String, DeviceRecord> devices = new HashMap<>();
         Map<String, LeaseRecord> leases = new HashMap<>();
         List<String> nonsense = new ArrayList<>();
@@ -163,8 +182,7 @@ final class Records {
                     "Set aside: {} = {}",
                     key,
                     value == null ? "" : Base64.getEncoder().encodeToString(value));
-            journal.put(ASIDE + key, value == null ? new byte[0] : value, Durability.MEMORY);
-            journal.remove(key, Durability.MEMORY);
+            setAside(key, value == null ? new byte[0] : value);
         }
         return new Remains(devices, leases, nonsense.size() + journal.damage().size());
     }

@@ -18,10 +18,12 @@ import java.util.HashMap;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Optional;
 import java.util.Set;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutionException;
+import java.util.concurrent.ThreadLocalRandom;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
 import java.util.function.Predicate;
@@ -127,7 +129,13 @@ public final class Recovery {
         private final Map<String, ImageFile> ownImages = new HashMap<>();
         private final Map<String, Lease> byId = new HashMap<>();
         private final Set<Integer> known = new HashSet<>();
+        /** Not recorded, and so not continued: somewhere far from where those of any other run began. */
+        private final long firstRevision = ThreadLocalRandom.current().nextLong(1L << 32, 1L << 62);
+
         private final List<ManagedLoop> ending = new ArrayList<>();
+        /** Reused files of devices for which no attachment was found. */
+        private final List<ImageFile> unattached = new ArrayList<>();
+
         private int adopted;
         private int reattached;
         private int lost;
@@ -145,10 +153,15 @@ public final class Recovery {
             remains.devices().values().forEach(this::restoreOrLeave);
             endOrphans();
             unproven += countUnproven();
+            Step.RECOVERY_COMPARED.reached();
             for (Lease lease : byId.values()) {
                 leases.adopt(lease);
             }
+            Step.RECOVERY_ADOPTED.reached();
             await(ending.stream().map(releaser::submit).toList());
+            // All that took its time, and nobody could renew meanwhile: the grace begins when the agent serves.
+            long served = ticker.nanos() + limits.grace().toNanos();
+            byId.values().forEach(lease -> lease.spareUntil(served));
             return new Report(
                     adopted, reattached, ending.size() - orphans, lost, orphans, remains.setAside(), unproven);
         }
@@ -165,8 +178,14 @@ public final class Recovery {
                             record.ofDevice(),
                             record.key()),
                     times(record),
+                    firstRevision,
                     records);
             byId.put(lease.id(), lease);
+            if (record.started() && !record.bootId().equals(records.bootId())) {
+                // Its new deadline is one of this boot; the next start must not go by the old one.
+                lease.record();
+                Step.RECOVERY_LEASE_RECORDED.reached();
+            }
             if (record.started()) {
                 keys.made(record.owner(), record.key(), record.id());
             }
@@ -174,14 +193,13 @@ public final class Recovery {
 
         private Lease.Times times(LeaseRecord record) {
             @Nullable Duration ttl = record.ttlSeconds() == null ? null : Duration.ofSeconds(record.ttlSeconds());
-            long now = ticker.nanos();
             if (!record.started()) {
                 return new Lease.Times(ttl, false, Lease.NEVER, Lease.NEVER, EndReason.DELETED);
             }
             if (record.bootId().equals(records.bootId())) {
-                long deadline = Math.max(record.deadline(), now + limits.grace().toNanos());
-                return new Lease.Times(ttl, true, deadline, record.lastDeadline(), record.claimed());
+                return new Lease.Times(ttl, true, record.deadline(), record.lastDeadline(), record.claimed());
             }
+            long now = ticker.nanos();
             // The clock that the deadline was taken from began anew with the kernel: only the wall clock is left.
             long wall = clock.millis();
             boolean lives = record.claimed() == null && (ttl == null || record.expireTime() > wall);
@@ -203,6 +221,9 @@ public final class Recovery {
                 restore(record, own);
             } catch (IOException | RuntimeException e) {
                 log.error("{} could not be compared, and is left alone.", record.id(), e);
+                // Its lease must not be taken for an empty one, and struck out.
+                byId.computeIfAbsent(record.leaseId(), id -> replacement(record))
+                        .rejoin(record.id());
                 attached.stream()
                         .filter(device -> device.tag().equals(records.tag(record.id())))
                         .forEach(device -> known.add(device.number()));
@@ -212,19 +233,25 @@ public final class Recovery {
 
         private void restore(DeviceRecord record, Optional<ImageFile> own) throws IOException {
             Lease lease = byId.computeIfAbsent(record.leaseId(), id -> replacement(record));
-            ManagedLoop loop = ManagedLoop.recovered(record, record.toStanding(lease));
+            ManagedLoop loop = ManagedLoop.recovered(record, firstRevision, record.toStanding(lease));
             Optional<ImageFile> image = findImage(record, own);
             Optional<LoopDevice> device = findAttachment(record, image);
             device.ifPresent(bound -> known.add(bound.number()));
+            if (device.isEmpty() && record.spec().reuseFile()) {
+                reusedFile(record, image).ifPresent(unattached::add);
+            }
             loop.change(
                     standing -> {
                         Standing seen = standing.withAttachment(
                                 device.map(LoopDevice::identity).orElse(null));
-                        return image.isEmpty() ? seen : seen.with(image.get());
+                        return image.isEmpty()
+                                ? seen
+                                : withImage(seen, image.get(), !record.spec().reuseFile());
                     },
                     next -> {});
             registry.adopt(loop);
             lease.rejoin(loop.id());
+            Step.RECOVERY_DEVICE_KNOWN.reached();
             if (loop.wasAnnounced()) {
                 keys.made(loop.owner(), loop.key(), loop.id());
             }
@@ -233,13 +260,19 @@ public final class Recovery {
             if (!finished || claimed != null) {
                 end(loop, record, claimed);
             } else if (device.isPresent()) {
-                adopt(loop, device.get());
+                adopt(loop, device.get(), record);
             } else if (image.isEmpty()) {
                 registry.forget(loop, EndReason.LOST);
                 lost++;
             } else {
                 adoptDetached(loop, record);
             }
+        }
+
+        /** What was promised for an image, and never came to be or has been given back, is what it takes now. */
+        private static Standing withImage(Standing standing, ImageFile image, boolean own) {
+            Standing seen = standing.with(image);
+            return own ? seen.withPromisedBytes(image.sizeBytes()) : seen;
         }
 
         /** For a record whose lease is not there: one that was never started, or one whose record was damaged. */
@@ -323,6 +356,18 @@ public final class Recovery {
                             && image.filter(file -> isOn(device, file)).isPresent()));
         }
 
+        /** The file of a device that is not attached, as far as anybody can tell; empty where it cannot be looked at. */
+        private Optional<ImageFile> reusedFile(DeviceRecord record, Optional<ImageFile> image) {
+            try {
+                return image.isPresent()
+                        ? image
+                        : opened(Path.of(Objects.requireNonNull(record.spec().imagePath())), record);
+            } catch (IOException e) {
+                log.debug("{} cannot be looked at.", record.spec().imagePath(), e);
+                return Optional.empty();
+            }
+        }
+
         private Optional<LoopDevice> only(Predicate<LoopDevice> wanted) {
             return attached.stream().filter(wanted).findFirst();
         }
@@ -342,8 +387,11 @@ public final class Recovery {
             ending.add(loop);
         }
 
-        private void adopt(ManagedLoop loop, LoopDevice device) throws IOException {
-            registry.insist(loop, standing -> standing.with(LoopState.READY));
+        private void adopt(ManagedLoop loop, LoopDevice device, DeviceRecord record) throws IOException {
+            registry.note(loop, standing -> standing.with(LoopState.READY).withSectorSize(device.sectorSize()));
+            if (!records.isOnRecord(loop, record)) {
+                registry.insistAnew(loop);
+            }
             Optional<LoopHandle> opened = losetup.open(device.identity());
             if (opened.isPresent()) {
                 try (LoopHandle handle = opened.get()) {
@@ -366,17 +414,20 @@ public final class Recovery {
         }
 
         private void adoptDetached(ManagedLoop loop, DeviceRecord record) {
-            registry.insist(loop, standing -> standing.with(LoopState.DETACHED));
-            if (!isOfThisBoot(record) && record.state() == LoopState.READY) {
-                try {
-                    reattach.attach(loop);
-                    reattached++;
-                    return;
-                } catch (IOException | RuntimeException e) {
-                    log.warn("{} could not be attached again and stays detached.", loop.id(), e);
-                }
+            if (isOfThisBoot(record) || record.state() == LoopState.DETACHED) {
+                registry.insist(loop, standing -> standing.with(LoopState.DETACHED));
+                adopted++;
+                return;
             }
-            adopted++;
+            // Not recorded: an agent that dies before it is attached again would not know that it is to be.
+            registry.note(loop, standing -> standing.with(LoopState.DETACHED));
+            try {
+                reattach.attach(loop);
+                reattached++;
+            } catch (IOException | RuntimeException e) {
+                log.warn("{} could not be attached again; the next start tries again.", loop.id(), e);
+                adopted++;
+            }
         }
 
         /** What bears our name and is on no record ends: images in our directory, and attachments with our tag. */
@@ -416,14 +467,20 @@ public final class Recovery {
             orphans++;
         }
 
-        /** Bound to a file of our directory, and yet neither on record nor with our tag. */
+        /**
+         * Bound to a file of our directory, and yet neither on record nor with our tag. Or bound to a reused file: an agent
+         * that died after it attached one and before it recorded that leaves, where its backend sets no tag, what anybody
+         * might have attached.
+         */
         private int countUnproven() {
             int unproven = 0;
             for (LoopDevice device : attached) {
                 Path parent = Path.of(device.backingFile()).getParent();
-                if (!known.contains(device.number()) && images.directory().equals(parent)) {
+                boolean suspect = images.directory().equals(parent)
+                        || (device.tag().isEmpty() && unattached.stream().anyMatch(file -> isOn(device, file)));
+                if (suspect && !known.contains(device.number())) {
                     log.warn(
-                            "{} is bound to {}, which is not on record; it is left alone.",
+                            "{} is bound to {}, and nothing proves whose it is; it is left alone.",
                             device.name(),
                             device.backingFile());
                     unproven++;

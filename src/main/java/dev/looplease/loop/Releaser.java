@@ -98,6 +98,25 @@ final class Releaser implements AutoCloseable {
         events.happened(event(LoopEvent.Type.DEVICE_RELEASING, loop, reason.toString()));
     }
 
+    /**
+     * Marks a device for release as its lease ends, unless it lives by another lease by now.
+     *
+     * @return whether it is marked
+     */
+    boolean markWith(Lease lease, ManagedLoop loop, EndReason reason) {
+        Standing marked = registry.insist(
+                loop,
+                standing -> standing.lease() == lease
+                        ? standing.releasing(reason, lease.terms().onExpiry())
+                        : standing);
+        Step.RELEASE_MARKED.reached();
+        if (marked.lease() != lease) {
+            return false;
+        }
+        events.happened(event(LoopEvent.Type.DEVICE_RELEASING, loop, reason.toString()));
+        return true;
+    }
+
     /** Tries a marked device again on the pool. */
     void retry(ManagedLoop loop) {
         submit(loop).exceptionally(e -> {
@@ -144,6 +163,7 @@ final class Releaser implements AutoCloseable {
             try {
                 if (!detach(loop)) {
                     retryAfter(loop, LOOK_AGAIN);
+                    Step.RELEASE_WAITING.reached();
                     return false;
                 }
                 Step.RELEASE_DETACHED.reached();

@@ -167,12 +167,15 @@ final class Teardown {
         Optional<LoopHandle> opened = losetup.open(attachment);
         if (opened.isPresent()) {
             try (LoopHandle handle = opened.get()) {
+                Step.RELEASE_OPENED.reached();
                 LoopDevice device = handle.inspect();
                 if (!device.partitions().isEmpty() && !dropPartitions(handle, device, freeing)) {
                     return false;
                 }
                 handle.clear();
+                Step.RELEASE_CLEARED.reached();
             }
+            Step.RELEASE_CLOSED.reached();
         }
         return true;
     }
