@@ -40,6 +40,10 @@ final class Agent {
         return "http://127.0.0.1:" + port;
     }
 
+    int port() {
+        return port;
+    }
+
     /** Sends a request.
      *
      * @param body JSON; null for none
