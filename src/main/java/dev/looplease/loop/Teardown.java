@@ -34,8 +34,11 @@ final class Teardown {
     /** A loop device on a loop device on …: the kernel itself stops at 8 ({@code MAX_LO_STACK} has no name there). */
     private static final int DEEPEST_STACK = 16;
 
-    /** How often a device that only a passing prober holds is looked at again. */
+    /** How often a device that only udev holds is looked at again. */
     private static final int PROBER_PATIENCE = 20;
+
+    /** How often one that any process holds is: whoever lists all devices, losetup too, opens each for a look. */
+    private static final int PASSER_PATIENCE = 2;
 
     /** What udevd and its workers call themselves, by version. */
     private static final Set<String> PROBERS = Set.of("(udev-worker)", "systemd-udevd", "udevd");
@@ -59,7 +62,7 @@ final class Teardown {
      */
     void detachUnused(LoopIdentity attachment) throws IOException {
         try {
-            for (int patience = PROBER_PATIENCE; !tryDetachUnused(attachment, patience == 0); patience--) {
+            for (int looks = 0; !tryDetachUnused(attachment, looks); looks++) {
                 LockSupport.parkNanos(PROBER_PAUSE_NANOS);
             }
         } catch (LosetupException.Gone e) {
@@ -67,7 +70,7 @@ final class Teardown {
         }
     }
 
-    private boolean tryDetachUnused(LoopIdentity attachment, boolean last) throws IOException {
+    private boolean tryDetachUnused(LoopIdentity attachment, int looks) throws IOException {
         Optional<LoopHandle> opened = losetup.open(attachment);
         if (opened.isEmpty()) {
             return true;
@@ -95,7 +98,7 @@ final class Teardown {
             handle.retain();
             LoopDevice device = handle.inspect();
             List<DeviceUser> found = users(device);
-            if (last || !found.stream().allMatch(Teardown::isProber)) {
+            if (looks == PROBER_PATIENCE || !found.stream().allMatch(user -> mayPass(user, looks))) {
                 throw new LoopException.DeviceBusy(device.name(), found);
             }
             return false;
@@ -125,9 +128,10 @@ final class Teardown {
         }
     }
 
-    /** udev reads a block device after each close that may have written to it, and is gone in milliseconds. */
-    private static boolean isProber(DeviceUser user) {
-        return user.kind() == DeviceUser.Kind.PROCESS && PROBERS.contains(String.valueOf(user.command()));
+    /** udev reads a block device after each close that may have written to it; a prober is gone in milliseconds. */
+    private static boolean mayPass(DeviceUser user, int looks) {
+        boolean prober = PROBERS.contains(String.valueOf(user.command()));
+        return user.kind() == DeviceUser.Kind.PROCESS && (prober || looks < PASSER_PATIENCE);
     }
 
     /** What came of detaching a device that may be in use. */
