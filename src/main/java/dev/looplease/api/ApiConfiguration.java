@@ -62,6 +62,13 @@ class ApiConfiguration {
     }
 
     @Bean
+    FilterRegistrationBean<WholeAnswerFilter> wholeAnswerFilter() {
+        var registration = new FilterRegistrationBean<>(new WholeAnswerFilter());
+        registration.setOrder(Ordered.HIGHEST_PRECEDENCE);
+        return registration;
+    }
+
+    @Bean
     PhaseGate phaseGate(LoopService service, JsonMapper json) {
         return new PhaseGate(service, new ProblemWriter(json));
     }

@@ -168,6 +168,15 @@ final class Lease {
         return true;
     }
 
+    /** The same without a record: a lease of a device that has lost it is struck out next, and recovery would end it too. */
+    synchronized void claimEmpty(EndReason reason) {
+        if (times.claimed() == null) {
+            times = times.claimed(reason);
+            revision++;
+            Step.CLAIMED.reached();
+        }
+    }
+
     /** The same, but only where its deadline has passed. */
     synchronized boolean claimIfDue(long now) {
         return times.deadline() <= now && claim(EndReason.EXPIRED);

@@ -31,9 +31,9 @@ abstract class HostLosetup implements Losetup {
             return Optional.empty();
         }
         try {
-            OpenHandle handle = handle(nodes.open(identity.number(), Posix.O_RDONLY), identity);
+            OpenHandle handle = handle(nodes.openExisting(identity.number(), Posix.O_RDONLY), identity);
             try {
-                handle.inspect();
+                handle.verify();
                 return Optional.of(handle);
             } catch (LosetupException e) {
                 handle.close();

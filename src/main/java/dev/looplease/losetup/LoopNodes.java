@@ -43,8 +43,19 @@ final class LoopNodes {
         if (!sysfs.exists(number)) {
             throw new PosixException("open loop" + number, Errno.ENXIO);
         }
-        make(number);
-        return Posix.open(path(number), flags | Posix.O_NONBLOCK);
+        return openExisting(number, flags);
+    }
+
+    /** The same for a device that the caller has just seen, or holds open. */
+    Fd openExisting(int number, int flags) throws IOException {
+        try {
+            return Posix.open(path(number), flags | Posix.O_NONBLOCK);
+        } catch (PosixException e) {
+            if (e.errno() != Errno.ENOENT || !make(number)) {
+                throw e;
+            }
+            return Posix.open(path(number), flags | Posix.O_NONBLOCK);
+        }
     }
 
     /** Makes the node where it is missing and the device exists, and tells whether that was so. */

@@ -204,16 +204,12 @@ final class LosetupIoctl extends HostLosetup {
      * tenth of reading a file of sysfs.
      */
     private Optional<LoopDevice> read(Fd device, int number, List<Integer> partitionNumbers) throws IOException {
-        Optional<Status> status = LoopIoctls.status(device);
+        Optional<Status> status = status(device, number);
         Optional<String> backingText = sysfs.backingText(number);
         if (status.isEmpty() || backingText.isEmpty()) {
             return Optional.empty();
         }
         Status is = status.get();
-        if (is.number() != number) {
-            throw new LosetupException.KernelError(
-                    LosetupException.KernelError.UNKNOWN, nodes.path(number) + " is the node of loop" + is.number());
-        }
         BackingFile backing = BackingFile.of(backingText.get(), is.backingDevice(), is.backingInode());
         return Optional.of(new LoopDevice(
                 number,
@@ -233,6 +229,16 @@ final class LosetupIoctl extends HostLosetup {
                 is.backingInode(),
                 sysfs.partitions(number, partitionNumbers),
                 is.tag()));
+    }
+
+    private Optional<Status> status(Fd device, int number) throws IOException {
+        Optional<Status> status = LoopIoctls.status(device);
+        if (status.isPresent() && status.get().number() != number) {
+            throw new LosetupException.KernelError(
+                    LosetupException.KernelError.UNKNOWN,
+                    nodes.path(number) + " is the node of loop" + status.get().number());
+        }
+        return status;
     }
 
     private void add(int number) throws IOException {
@@ -278,6 +284,21 @@ final class LosetupIoctl extends HostLosetup {
                 return read(device, identity.number(), sysfs.partitionNumbers(identity.number()))
                         .filter(now -> now.identity().equals(identity))
                         .orElseThrow(() -> new LosetupException.Gone(identity));
+            } catch (IOException e) {
+                throw failure(e);
+            }
+        }
+
+        /** By two calls: a detach needs no more, and it is the most frequent use. */
+        @Override
+        void verify() throws LosetupException {
+            try {
+                Status is = status(device, identity.number()).orElseThrow(() -> new LosetupException.Gone(identity));
+                LoopIdentity now = new LoopIdentity(
+                        is.number(), LoopIoctls.diskSeq(device), is.backingDevice(), is.backingInode());
+                if (!now.equals(identity)) {
+                    throw new LosetupException.Gone(identity);
+                }
             } catch (IOException e) {
                 throw failure(e);
             }

@@ -22,6 +22,15 @@ abstract class OpenHandle implements LoopHandle {
         this.nodes = nodes;
     }
 
+    /**
+     * Proves that the open device is that attachment.
+     *
+     * @throws LosetupException.Gone when it is not, or no more
+     */
+    void verify() throws LosetupException {
+        inspect();
+    }
+
     /** Asks; whether it was granted is seen afterwards. The same goes for the others. */
     abstract void requestRetain() throws LosetupException;
 
@@ -62,8 +71,8 @@ abstract class OpenHandle implements LoopHandle {
 
     @Override
     public final boolean isClaimed() throws LosetupException {
-        inspect();
-        try (Fd probe = nodes.open(identity.number(), Posix.O_RDONLY | Posix.O_EXCL)) {
+        verify();
+        try (Fd probe = nodes.openExisting(identity.number(), Posix.O_RDONLY | Posix.O_EXCL)) {
             probe.number();
             return false;
         } catch (PosixException e) {

@@ -300,6 +300,32 @@ public final class Posix {
         }
     }
 
+    /**
+     * A file of sysfs, which gives all of its text, less than a page, to the first read(2): three calls instead of the
+     * five and more of {@link java.nio.file.Files}.
+     */
+    public static byte[] readAttribute(String path) throws IOException {
+        try (Arena arena = Arena.ofConfined()) {
+            MemorySegment state = arena.allocate(CALL_STATE);
+            MemorySegment name = arena.allocateFrom(path);
+            int fd = (int) OPENAT.invokeExact(state, AT_FDCWD, name, O_RDONLY | O_CLOEXEC, 0);
+            if (fd < 0) {
+                throw failure("open " + path, state);
+            }
+            MemorySegment buffer = arena.allocate(PATH_MAX);
+            long length = (long) READ.invokeExact(state, fd, buffer, buffer.byteSize());
+            int errno = length < 0 ? errno(state) : 0;
+            int closed = (int) CLOSE.invokeExact(state, fd);
+            if (length < 0) {
+                throw new PosixException("read " + path, errno);
+            }
+            check("close", closed, state);
+            return buffer.asSlice(0, length).toArray(JAVA_BYTE);
+        } catch (Throwable e) {
+            throw rethrow(e);
+        }
+    }
+
     /** Everything from the descriptor's position to its end. The files of {@code /proc} do not say how long they are. */
     public static byte[] readAll(Fd fd) throws IOException {
         try (Arena arena = Arena.ofConfined()) {
