@@ -94,6 +94,10 @@ final class Agent {
         for (int i = 0; i < fields.length; i += 2) {
             object.put((String) fields[i], fields[i + 1]);
         }
+        return json(object);
+    }
+
+    static String json(Map<String, Object> object) {
         return JSON.writeValueAsString(object);
     }
 
