@@ -33,6 +33,10 @@ public record FileStat(
         return (mode & S_IFMT) == 0x4000;
     }
 
+    boolean isSymbolicLink() {
+        return (mode & S_IFMT) == 0xA000;
+    }
+
     public boolean isBlockDevice() {
         return (mode & S_IFMT) == 0x6000;
     }

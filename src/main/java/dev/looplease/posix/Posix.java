@@ -160,6 +160,9 @@ public final class Posix {
             how.set(JAVA_LONG, 16, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS);
             long fd = (long) OPENAT2.invokeExact(
                     state, SYS_OPENAT2, directory.number(), arena.allocateFrom(relative), how, how.byteSize());
+            if (fd < 0 && errno(state) == Errno.ENOSYS) {
+                return walkBeneath(directory, relative, flags, mode);
+            }
             if (fd < 0) {
                 throw failure("open " + relative, state);
             }
@@ -167,6 +170,42 @@ public final class Posix {
         } catch (Throwable e) {
             throw rethrow(e);
         }
+    }
+
+    /**
+     * The same by hand, a component at a time, each held while the next is opened in it. For where a seccomp filter hides
+     * openat2(2): it cannot look into the call's arguments, so systemd's RestrictSUIDSGID= hides it.
+     */
+    static Fd walkBeneath(Fd directory, String relative, int flags, int mode) throws IOException {
+        int slash = relative.indexOf('/');
+        String name = slash < 0 ? relative : relative.substring(0, slash);
+        if (name.isEmpty() || name.equals("..")) {
+            throw new PosixException("open " + relative, Errno.EXDEV);
+        }
+        if (slash < 0) {
+            return openNoLink(directory, name, flags, mode);
+        }
+        try (Fd next = openNoLink(directory, name, O_PATH | O_DIRECTORY, 0)) {
+            return walkBeneath(next, relative.substring(slash + 1), flags, mode);
+        }
+    }
+
+    private static Fd openNoLink(Fd directory, String name, int flags, int mode) throws IOException {
+        Fd fd;
+        try {
+            fd = openat(directory.number(), name, flags | O_NOFOLLOW, mode);
+        } catch (PosixException e) {
+            // What O_DIRECTORY says of a link.
+            boolean link =
+                    e.errno() == Errno.ENOTDIR && lstatAt(directory, name).isSymbolicLink();
+            throw link ? new PosixException("open " + name, Errno.ELOOP) : e;
+        }
+        // O_PATH opens the link itself.
+        if ((flags & O_PATH) != 0 && stat(fd).isSymbolicLink()) {
+            fd.close();
+            throw new PosixException("open " + name, Errno.ELOOP);
+        }
+        return fd;
     }
 
     static void close(int fd) throws IOException {

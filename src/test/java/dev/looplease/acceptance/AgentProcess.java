@@ -36,8 +36,15 @@ final class AgentProcess implements AutoCloseable {
     }
 
     static AgentProcess start(Path home, Map<String, String> environment, String... arguments) throws IOException {
+        return start(home, List.of(), environment, arguments);
+    }
+
+    /** @param through a command that in the end executes what follows it: {@code setpriv …} */
+    static AgentProcess start(Path home, List<String> through, Map<String, String> environment, String... arguments)
+            throws IOException {
         Path log = Files.createTempFile(home, "agent", ".log");
-        List<String> command = new ArrayList<>(List.of(
+        List<String> command = new ArrayList<>(through);
+        command.addAll(List.of(
                 Path.of(System.getProperty("java.home"), "bin", "java").toString(),
                 "-XX:TieredStopAtLevel=1",
                 "-XX:+UseSerialGC",
