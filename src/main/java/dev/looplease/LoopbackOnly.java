@@ -10,11 +10,13 @@ import org.springframework.core.env.Environment;
 import org.springframework.stereotype.Component;
 
 /**
- * Whoever reaches the agent can use it, so it listens on a loopback address and refuses to start on any other. Checked
- * before any bean is made: a refused agent has touched nothing.
+ * Where nobody is asked for a token, whoever reaches the agent can use it: it then listens on a loopback address and
+ * refuses to start on any other. Checked before any bean is made: a refused agent has touched nothing.
  */
 @Component
 class LoopbackOnly implements BeanFactoryPostProcessor, EnvironmentAware {
+
+    private static final String AUTH = "looplease.auth";
 
     private @Nullable Environment environment;
 
@@ -27,6 +29,9 @@ class LoopbackOnly implements BeanFactoryPostProcessor, EnvironmentAware {
     public void postProcessBeanFactory(ConfigurableListableBeanFactory beanFactory) {
         if (environment == null) {
             throw new IllegalStateException("no environment");
+        }
+        if (!environment.getProperty(AUTH, "token").equalsIgnoreCase("none")) {
+            return;
         }
         check(environment, "server.address", true);
         // Without an address of its own, a separate management port listens on every address, whatever server.address
@@ -48,8 +53,9 @@ class LoopbackOnly implements BeanFactoryPostProcessor, EnvironmentAware {
         private static final long serialVersionUID = 1L;
 
         NotLoopbackException(String property, String address) {
-            super(property + " is " + address + ", but this agent has no authentication and listens on loopback only."
-                    + " Set it to 127.0.0.1 or ::1, and reach it through an SSH tunnel or an authenticating proxy.");
+            super(property + " is " + address + ", but with " + AUTH
+                    + "=none whoever reaches this agent can use it, so it"
+                    + " listens on loopback only. Set it to 127.0.0.1 or ::1, or ask for tokens: " + AUTH + "=token.");
         }
     }
 }

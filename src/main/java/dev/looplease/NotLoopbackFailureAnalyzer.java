@@ -9,6 +9,8 @@ class NotLoopbackFailureAnalyzer extends AbstractFailureAnalyzer<LoopbackOnly.No
     @Override
     protected FailureAnalysis analyze(Throwable rootFailure, LoopbackOnly.NotLoopbackException cause) {
         return new FailureAnalysis(
-                String.valueOf(cause.getMessage()), "Listen on a loopback address: server.address=127.0.0.1", cause);
+                String.valueOf(cause.getMessage()),
+                "Listen on a loopback address (server.address=127.0.0.1), or ask for tokens (looplease.auth=token).",
+                cause);
     }
 }

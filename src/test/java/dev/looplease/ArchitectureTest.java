@@ -133,6 +133,7 @@ class ArchitectureTest {
                         new Arrow(HOUSE, HOUSE + ".loop"),
                         new Arrow(HOUSE + ".api", HOUSE + ".loop"),
                         new Arrow(HOUSE + ".ops", HOUSE + ".loop"),
+                        new Arrow(HOUSE + ".security", HOUSE + ".loop"),
                         new Arrow(HOUSE + ".loop", HOUSE + ".losetup"),
                         new Arrow(HOUSE + ".loop", HOUSE + ".image"),
                         new Arrow(HOUSE + ".loop", HOUSE + ".usage"),
@@ -148,6 +149,7 @@ class ArchitectureTest {
         "api, dev.looplease",
         "usage, dev.looplease.losetup", // sideways
         "ops, dev.looplease.api",
+        "security, dev.looplease.api",
         "loop, dev.looplease.attic", // no place in the house
         "attic, java.util",
         "image, org.springframework.util",

@@ -15,7 +15,7 @@ record DeviceUserView(
 
         @Schema(
                 description =
-                        "The mount point, swap device, holder, loop device or opened file; null for a mount in a place that cannot be seen.",
+                        "The mount point, swap device, holder, loop device or opened file; null for a mount in a place that cannot be seen, and where a user looks at what is not theirs.",
                 example = "/mnt/test")
         @Nullable
         String target,
@@ -27,7 +27,11 @@ record DeviceUserView(
         @Nullable
         Long pid,
 
-        @Schema(description = "That process's command name; null without one.", example = "bash") @Nullable
+        @Schema(
+                description =
+                        "That process's command name; null without one, and where a user looks at what is not theirs.",
+                example = "bash")
+        @Nullable
         String command) {
 
     static DeviceUserView of(DeviceUser user) {

@@ -1,5 +1,6 @@
 package dev.looplease.api;
 
+import dev.looplease.loop.Caller;
 import dev.looplease.loop.LeaseSnapshot;
 import dev.looplease.loop.LoopException;
 import dev.looplease.loop.LoopService;
@@ -18,6 +19,7 @@ import org.springframework.http.HttpHeaders;
 import org.springframework.http.HttpStatus;
 import org.springframework.http.MediaType;
 import org.springframework.http.ResponseEntity;
+import org.springframework.security.core.annotation.AuthenticationPrincipal;
 import org.springframework.web.bind.annotation.DeleteMapping;
 import org.springframework.web.bind.annotation.GetMapping;
 import org.springframework.web.bind.annotation.PathVariable;
@@ -74,15 +76,13 @@ class LeaseController {
                     @RequestHeader(name = IdempotencyKeys.HEADER, required = false)
                     @Nullable
                     String idempotencyKey,
-            @RequestBody(required = false) @Nullable CreateLease body) {
+            @RequestBody(required = false) @Nullable CreateLease body,
+            @AuthenticationPrincipal Caller caller) {
         CreateLease wanted = body == null ? CreateLease.DEFAULT : body;
         LoopService.Answer<LoopService.Group> answer;
         try {
             answer = service.createLease(
-                    wanted.toTerms(),
-                    wanted.toSpecs(),
-                    Owners.ANONYMOUS,
-                    keys.parse(idempotencyKey, "/leases", wanted));
+                    wanted.toTerms(), wanted.toSpecs(), caller, keys.parse(idempotencyKey, "/leases", wanted));
         } catch (LoopException.Invalid e) {
             throw e.naming(wanted::asked);
         } catch (LoopException.InsufficientStorage e) {
@@ -110,8 +110,9 @@ class LeaseController {
                     @RequestParam(defaultValue = "100")
                     int pageSize,
             @Parameter(description = "nextPageToken of the page before.") @RequestParam(required = false) @Nullable
-                    String pageToken) {
-        Page<LeaseView> page = Page.of(service.leases(), ORDER, pageSize, pageToken, this::view);
+                    String pageToken,
+            @AuthenticationPrincipal Caller caller) {
+        Page<LeaseView> page = Page.of(service.leases(caller), ORDER, pageSize, pageToken, this::view);
         return new LeasePage(page.items(), page.nextPageToken());
     }
 
@@ -126,8 +127,9 @@ class LeaseController {
             summary = "Look at a lease",
             description = "Until when it lives, and which devices end with it.")
     @ApiResponse(responseCode = "200", description = "The lease; ETag is its revision.")
-    ResponseEntity<LeaseView> get(@Parameter(description = ID) @PathVariable String id) {
-        return ok(service.lease(id));
+    ResponseEntity<LeaseView> get(
+            @Parameter(description = ID) @PathVariable String id, @AuthenticationPrincipal Caller caller) {
+        return ok(service.lease(id, caller));
     }
 
     @PostMapping("/{id}/renew")
@@ -141,9 +143,10 @@ class LeaseController {
             @Parameter(description = ID) @PathVariable String id,
             @Parameter(description = IF_MATCH) @RequestHeader(name = HttpHeaders.IF_MATCH, required = false) @Nullable
                     String ifMatch,
-            @RequestBody(required = false) @Nullable RenewLease body) {
+            @RequestBody(required = false) @Nullable RenewLease body,
+            @AuthenticationPrincipal Caller caller) {
         OptionalLong ttl = body == null ? OptionalLong.empty() : body.ttl();
-        return ok(service.renew(id, Preconditions.parse(ifMatch), ttl));
+        return ok(service.renew(id, Preconditions.parse(ifMatch), ttl, caller));
     }
 
     @DeleteMapping("/{id}")
@@ -160,12 +163,13 @@ class LeaseController {
     ResponseEntity<LeaseView> end(
             @Parameter(description = ID) @PathVariable String id,
             @Parameter(description = IF_MATCH) @RequestHeader(name = HttpHeaders.IF_MATCH, required = false) @Nullable
-                    String ifMatch) {
+                    String ifMatch,
+            @AuthenticationPrincipal Caller caller) {
         try {
-            if (service.endLease(id, Preconditions.parse(ifMatch))) {
+            if (service.endLease(id, Preconditions.parse(ifMatch), caller)) {
                 return ResponseEntity.noContent().build();
             }
-            LeaseSnapshot lease = service.lease(id);
+            LeaseSnapshot lease = service.lease(id, caller);
             return ResponseEntity.status(HttpStatus.ACCEPTED).eTag(lease.etag()).body(view(lease));
         } catch (LoopException.Ended gone) {
             return ResponseEntity.noContent().build();

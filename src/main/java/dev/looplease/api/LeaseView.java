@@ -16,8 +16,12 @@ import org.jspecify.annotations.Nullable;
 @Schema(name = "Lease", description = "A promise to keep devices until a moment. Renew it to prolong it.")
 record LeaseView(
         @Schema(example = "w7f0c2n4s8y1t5b9") String id,
-        @Schema(example = "anonymous") String owner,
-        @Schema(example = "{}") Map<String, String> labels,
+
+        @Schema(description = "The name of the credential that it was made with.", example = "ci")
+        String owner,
+
+        @Schema(description = "Empty where a user looks at what is not theirs.", example = "{}")
+        Map<String, String> labels,
 
         @Schema(
                 description = "ACTIVE, or RELEASING: it has ended, and some of its devices are on their way out.",

@@ -1,5 +1,6 @@
 package dev.looplease.api;
 
+import dev.looplease.loop.Caller;
 import dev.looplease.loop.DeviceRef;
 import dev.looplease.loop.LoopException;
 import dev.looplease.loop.LoopService;
@@ -24,6 +25,7 @@ import org.springframework.http.HttpHeaders;
 import org.springframework.http.HttpStatus;
 import org.springframework.http.MediaType;
 import org.springframework.http.ResponseEntity;
+import org.springframework.security.core.annotation.AuthenticationPrincipal;
 import org.springframework.web.bind.annotation.DeleteMapping;
 import org.springframework.web.bind.annotation.GetMapping;
 import org.springframework.web.bind.annotation.PatchMapping;
@@ -83,15 +85,13 @@ class LoopDeviceController {
                     @RequestHeader(name = IdempotencyKeys.HEADER, required = false)
                     @Nullable
                     String idempotencyKey,
-            @RequestBody(required = false) @Nullable CreateLoopDevice body) {
+            @RequestBody(required = false) @Nullable CreateLoopDevice body,
+            @AuthenticationPrincipal Caller caller) {
         CreateLoopDevice wanted = body == null ? CreateLoopDevice.DEFAULT : body;
         LoopService.Answer<LoopSnapshot> answer;
         try {
             answer = service.create(
-                    wanted.toSpec(),
-                    wanted.toLease(),
-                    Owners.ANONYMOUS,
-                    keys.parse(idempotencyKey, "/loop-devices", wanted));
+                    wanted.toSpec(), wanted.toLease(), caller, keys.parse(idempotencyKey, "/loop-devices", wanted));
         } catch (LoopException.Invalid e) {
             throw e.naming(wanted::asked);
         } catch (LoopException.InsufficientStorage e) {
@@ -140,7 +140,8 @@ class LoopDeviceController {
                     int pageSize,
             @Parameter(description = "nextPageToken of the page before.") @RequestParam(required = false) @Nullable
                     String pageToken,
-            HttpServletRequest request) {
+            HttpServletRequest request,
+            @AuthenticationPrincipal Caller caller) {
         Predicate<LoopSnapshot> wanted =
                 device -> (managed == null || managed == device.managed().isPresent())
                         && (leaseId == null
@@ -155,7 +156,7 @@ class LoopDeviceController {
         for (String label : Objects.requireNonNullElse(request.getParameterValues("label"), new String[0])) {
             wanted = wanted.and(hasLabel(label));
         }
-        Page<LoopDeviceView> page = Page.of(service.list(wanted), ORDER, pageSize, pageToken, this::view);
+        Page<LoopDeviceView> page = Page.of(service.list(wanted, caller), ORDER, pageSize, pageToken, this::view);
         return new LoopDevicePage(page.items(), page.nextPageToken());
     }
 
@@ -184,8 +185,9 @@ class LoopDeviceController {
             summary = "Look at a loop device",
             description = "As the kernel has it now. A foreign device can be read by its name only.")
     @ApiResponse(responseCode = "200", description = "The device; ETag is its revision.")
-    ResponseEntity<LoopDeviceView> get(@Parameter(description = REF) @PathVariable String ref) {
-        return ok(service.get(DeviceRef.parse(ref)));
+    ResponseEntity<LoopDeviceView> get(
+            @Parameter(description = REF) @PathVariable String ref, @AuthenticationPrincipal Caller caller) {
+        return ok(service.get(DeviceRef.parse(ref), caller));
     }
 
     @GetMapping("/{ref}/users")
@@ -195,8 +197,9 @@ class LoopDeviceController {
             description =
                     "Looked up now: mounts in every mount namespace, swap, device-mapper and md holders, loop devices on top, and processes that have it open.")
     @ApiResponse(responseCode = "200", description = "Its users; none is an empty list.")
-    DeviceUserPage users(@Parameter(description = REF) @PathVariable String ref) {
-        return new DeviceUserPage(service.users(DeviceRef.parse(ref)).stream()
+    DeviceUserPage users(
+            @Parameter(description = REF) @PathVariable String ref, @AuthenticationPrincipal Caller caller) {
+        return new DeviceUserPage(service.users(DeviceRef.parse(ref), caller).stream()
                 .map(DeviceUserView::of)
                 .toList());
     }
@@ -218,8 +221,9 @@ class LoopDeviceController {
             @Parameter(description = REF) @PathVariable String ref,
             @Parameter(description = IF_MATCH) @RequestHeader(name = HttpHeaders.IF_MATCH, required = false) @Nullable
                     String ifMatch,
-            @RequestBody PatchLoopDevice body) {
-        return ok(service.patch(DeviceRef.parse(ref), Preconditions.parse(ifMatch), body.toPatch()));
+            @RequestBody PatchLoopDevice body,
+            @AuthenticationPrincipal Caller caller) {
+        return ok(service.patch(DeviceRef.parse(ref), Preconditions.parse(ifMatch), body.toPatch(), caller));
     }
 
     @PostMapping("/{ref}/detach")
@@ -232,8 +236,9 @@ class LoopDeviceController {
     ResponseEntity<LoopDeviceView> detach(
             @Parameter(description = REF) @PathVariable String ref,
             @Parameter(description = IF_MATCH) @RequestHeader(name = HttpHeaders.IF_MATCH, required = false) @Nullable
-                    String ifMatch) {
-        return ok(service.detach(DeviceRef.parse(ref), Preconditions.parse(ifMatch)));
+                    String ifMatch,
+            @AuthenticationPrincipal Caller caller) {
+        return ok(service.detach(DeviceRef.parse(ref), Preconditions.parse(ifMatch), caller));
     }
 
     @PostMapping("/{ref}/attach")
@@ -248,8 +253,9 @@ class LoopDeviceController {
     ResponseEntity<LoopDeviceView> attach(
             @Parameter(description = REF) @PathVariable String ref,
             @Parameter(description = IF_MATCH) @RequestHeader(name = HttpHeaders.IF_MATCH, required = false) @Nullable
-                    String ifMatch) {
-        return ok(service.attach(DeviceRef.parse(ref), Preconditions.parse(ifMatch)));
+                    String ifMatch,
+            @AuthenticationPrincipal Caller caller) {
+        return ok(service.attach(DeviceRef.parse(ref), Preconditions.parse(ifMatch), caller));
     }
 
     @DeleteMapping("/{ref}")
@@ -270,9 +276,10 @@ class LoopDeviceController {
                     String ifMatch,
             @Parameter(description = "Unmount it, stop swap on it, drop holders and partitions first.")
                     @RequestParam(defaultValue = "false")
-                    boolean force) {
+                    boolean force,
+            @AuthenticationPrincipal Caller caller) {
         try {
-            return switch (service.delete(DeviceRef.parse(ref), Preconditions.parse(ifMatch), force)) {
+            return switch (service.delete(DeviceRef.parse(ref), Preconditions.parse(ifMatch), force, caller)) {
                 case LoopService.Release.Done done -> ResponseEntity.noContent().build();
                 case LoopService.Release.Pending pending ->
                     ResponseEntity.status(HttpStatus.ACCEPTED)

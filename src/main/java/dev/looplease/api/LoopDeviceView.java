@@ -90,7 +90,7 @@ record LoopDeviceView(
         Long diskSeq,
 
         @Schema(
-                description = "The image file as the kernel names it.",
+                description = "The image file as the kernel names it; null where a user looks at what is not theirs.",
                 example = "/var/lib/looplease/images/k3v9x0q2m7adp1c8.img")
         @Nullable
         String backingFile,
@@ -102,10 +102,15 @@ record LoopDeviceView(
         @Nullable
         Long allocatedBytes,
 
-        @Schema(description = "Null for a foreign device.", example = "anonymous") @Nullable
+        @Schema(
+                description = "The name of the credential that it was made with; null for a foreign device.",
+                example = "ci")
+        @Nullable
         String owner,
 
-        @Schema(description = "Empty for a foreign device.", example = "{\"suite\": \"nightly\"}")
+        @Schema(
+                description = "Empty for a foreign device, and where a user looks at what is not theirs.",
+                example = "{\"suite\": \"nightly\"}")
         Map<String, String> labels,
 
         @Schema(description = "Null for a foreign device.", example = "2026-11-22T18:08:00Z") @Nullable
@@ -194,9 +199,7 @@ record LoopDeviceView(
                         .map(PartitionView::of)
                         .toList(),
                 device.map(LoopDevice::diskSeq).orElse(null),
-                device.map(LoopDevice::backingFile)
-                        .orElseGet(
-                                () -> managed.map(LoopSnapshot.Managed::image).orElse(null)),
+                snapshot.backingFile().orElse(null),
                 device.map(LoopDevice::backingFileDeleted).orElse(false),
                 managed.map(LoopSnapshot.Managed::allocatedBytes).orElse(null),
                 managed.map(LoopSnapshot.Managed::owner).orElse(null),

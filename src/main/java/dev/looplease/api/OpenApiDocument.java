@@ -8,6 +8,8 @@ import io.swagger.v3.oas.models.Paths;
 import io.swagger.v3.oas.models.info.Info;
 import io.swagger.v3.oas.models.info.License;
 import io.swagger.v3.oas.models.responses.ApiResponses;
+import io.swagger.v3.oas.models.security.SecurityRequirement;
+import io.swagger.v3.oas.models.security.SecurityScheme;
 import io.swagger.v3.oas.models.servers.Server;
 import io.swagger.v3.oas.models.tags.Tag;
 import java.util.Comparator;
@@ -39,8 +41,11 @@ class OpenApiDocument {
             * JSON is read strictly: an unknown or doubled field, or a number written as text, is an error. A field that is null is as one left out.
             * Every error is a problem document (RFC 9457). Its `type` says which: the model **Problem** lists them.
             * The ETag of a single device or lease changes when it does, not with time or renewals. Send it as `If-Match` to change only what you have seen.
+            * Things belong to the name of the token that made them. A viewer looks, a user changes its own things, an operator everybody's.
             * An id that ended is 410 for 15 minutes or until 10,000 later ends, then 404.
             """;
+
+    private static final String TOKEN = "token";
 
     /** What people read first comes first. */
     private static final List<String> TAGS = List.of("Loop devices", "Leases", "Host");
@@ -83,8 +88,14 @@ class OpenApiDocument {
         // In a file that people compare, a sentence stays on its line.
         ((YAMLFactory) mappers.yamlMapper().getFactory()).disable(YAMLGenerator.Feature.SPLIT_LINES);
         return api -> {
-            // Nobody is asked for credentials: the agent listens on a loopback address only.
-            api.setSecurity(List.of());
+            api.getComponents()
+                    .addSecuritySchemes(
+                            TOKEN,
+                            new SecurityScheme()
+                                    .type(SecurityScheme.Type.HTTP)
+                                    .scheme("bearer")
+                                    .description("A token of the agent, or of an identity provider that it knows."));
+            api.setSecurity(List.of(new SecurityRequirement().addList(TOKEN)));
             api.getTags().sort(Comparator.comparingInt(OpenApiDocument::rank).thenComparing(Tag::getName));
             ProblemResponses.describe(api.getComponents());
             ResponseHeaders.describe(api.getComponents());

@@ -43,6 +43,9 @@ class ProblemAdvice extends ResponseEntityExceptionHandler {
         HttpHeaders headers = new HttpHeaders();
         problem.retryAfter()
                 .ifPresent(wait -> headers.set(HttpHeaders.RETRY_AFTER, Long.toString(Math.max(1, wait.toSeconds()))));
+        if (failure instanceof LoopException.Unauthenticated) {
+            headers.set(HttpHeaders.WWW_AUTHENTICATE, "Bearer");
+        }
         return answer(problem.detail(), headers, request.getRequestURI());
     }
 

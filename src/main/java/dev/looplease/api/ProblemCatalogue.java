@@ -44,9 +44,13 @@ final class ProblemCatalogue {
             return !bodyFields.isEmpty();
         }
 
+        boolean changes() {
+            return !method.equals("GET");
+        }
+
         /** Changes a device that may be named by its loop number. */
         boolean changesByName() {
-            return pathVariables.contains("ref") && !method.equals("GET");
+            return pathVariables.contains("ref") && changes();
         }
 
         boolean takesKey() {
@@ -121,6 +125,14 @@ final class ProblemCatalogue {
                     shape -> true),
             refused("cross-site", "Another site's request", "The page at http://evil.example may not use this agent."),
             refused("host-refused", "Not this agent's name", "evil.example is not a name of this agent."),
+            of(
+                    new LoopException.Unauthenticated("This needs a token: Authorization: Bearer TOKEN."),
+                    DEVICES,
+                    shape -> true),
+            of(
+                    new LoopException.NotPermitted("A viewer may look at everything, and change nothing."),
+                    DEVICES,
+                    Shape::changes),
             of(new LoopException.NotManaged("loop7"), DEVICES + "/loop7", Shape::changesByName),
             of(
                     new LoopException.NotFound("device", ID),
@@ -177,12 +189,18 @@ final class ProblemCatalogue {
                     new LoopException.CapacityExhausted(
                             "All 10000 devices that this agent may lend are lent.", Duration.ofSeconds(42)),
                     DEVICES),
+            of(
+                    new LoopException.QuotaExceeded(
+                            "ci may have 20 devices. Give something back first.", Duration.ofSeconds(42)),
+                    DEVICES,
+                    shape -> true),
             of(new LoopException.KeyReused(), DEVICES, Shape::takesKey),
             of(new LoopException.KeyInFlight(), DEVICES, Shape::takesKey),
             of(
-                    new LoopException.NotOwner("lease", ID),
+                    new LoopException.NotOwner("device", ID),
                     DEVICE,
-                    shape -> shape.bodyFields().contains("leaseId")),
+                    shape -> shape.bodyFields().contains("leaseId")
+                            || (shape.changes() && !shape.pathVariables().isEmpty())),
             of(new LoopException.Recovering(), DEVICES, shape -> true),
             of(new LoopException.ShuttingDown(), DEVICES, shape -> true),
             declared(new LoopException.InsufficientStorage(new IOException("ENOSPC")), DEVICES));

@@ -34,6 +34,10 @@ final class Problems {
                 new Problem(with(of(HttpStatus.GONE, "ended", "It has ended", e), "endReason", e.reason()));
             case LoopException.NotManaged e ->
                 new Problem(of(HttpStatus.FORBIDDEN, "not-managed", "Not this agent's device", e));
+            case LoopException.Unauthenticated e ->
+                new Problem(of(HttpStatus.UNAUTHORIZED, "unauthorized", "Unauthorized", e));
+            case LoopException.NotPermitted e ->
+                new Problem(of(HttpStatus.FORBIDDEN, "not-permitted", "Not permitted", e));
             case LoopException.NotOwner e -> new Problem(of(HttpStatus.FORBIDDEN, "not-owner", "Not yours", e));
             case LoopException.PreconditionRequired e ->
                 new Problem(of(HttpStatus.PRECONDITION_REQUIRED, "precondition-required", "If-Match is needed", e));
@@ -57,6 +61,10 @@ final class Problems {
             case LoopException.CapacityExhausted e ->
                 new Problem(
                         of(HttpStatus.SERVICE_UNAVAILABLE, "capacity-exhausted", "The agent is full", e),
+                        Optional.of(e.retryAfter()));
+            case LoopException.QuotaExceeded e ->
+                new Problem(
+                        of(HttpStatus.TOO_MANY_REQUESTS, "quota-exceeded", "More than you may have", e),
                         Optional.of(e.retryAfter()));
             case LoopException.KeyReused e ->
                 new Problem(of(HttpStatus.UNPROCESSABLE_CONTENT, "idempotency-key-reused", "The key is used", e));

@@ -25,6 +25,9 @@ final class ResponseHeaders implements GlobalOperationCustomizer {
             if (single && response.getContent() != null && status.startsWith("2")) {
                 response.addHeaderObject(HttpHeaders.ETAG, reference(HttpHeaders.ETAG));
             }
+            if (status.equals(Integer.toString(HttpStatus.UNAUTHORIZED.value()))) {
+                response.addHeaderObject(HttpHeaders.WWW_AUTHENTICATE, reference(HttpHeaders.WWW_AUTHENTICATE));
+            }
             if (status.equals(Integer.toString(HttpStatus.CREATED.value()))) {
                 response.addHeaderObject(HttpHeaders.LOCATION, reference(HttpHeaders.LOCATION));
             }
@@ -68,7 +71,8 @@ final class ResponseHeaders implements GlobalOperationCustomizer {
                         header("The new resource's path.", text(), "/loop-devices/k3v9x0q2m7adp1c8"))
                 .addHeaders(
                         HttpHeaders.RETRY_AFTER,
-                        header("When to try again, in seconds.", new Schema<>().types(Set.of("integer")), 42));
+                        header("When to try again, in seconds.", new Schema<>().types(Set.of("integer")), 42))
+                .addHeaders(HttpHeaders.WWW_AUTHENTICATE, header("How to say who asks.", text(), "Bearer"));
     }
 
     private static Header header(String description, Schema<?> schema, Object example) {

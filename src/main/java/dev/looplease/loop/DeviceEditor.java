@@ -41,8 +41,12 @@ final class DeviceEditor {
         this.limits = limits;
     }
 
-    /** For a caller that holds the device's {@link ManagedLoop#work()}. */
-    void edit(ManagedLoop loop, LoopPatch patch) throws IOException {
+    /**
+     * For a caller that holds the device's {@link ManagedLoop#work()}.
+     *
+     * @param quota what its owner may have
+     */
+    void edit(ManagedLoop loop, LoopPatch patch, Quota quota) throws IOException {
         Undo undo = new Undo();
         try {
             // The smaller of two sector sizes divides whatever the larger one does: with it the size is changed.
@@ -52,7 +56,7 @@ final class DeviceEditor {
                 setSectorSize(loop, patch.sectorSize().getAsInt(), undo);
             }
             if (patch.sizeBytes().isPresent()) {
-                resize(loop, patch.sizeBytes().getAsLong(), patch.allowShrink(), undo);
+                resize(loop, patch.sizeBytes().getAsLong(), patch.allowShrink(), quota, undo);
             }
             if (patch.sectorSize().isPresent() && !finer) {
                 setSectorSize(loop, patch.sectorSize().getAsInt(), undo);
@@ -69,7 +73,7 @@ final class DeviceEditor {
         }
     }
 
-    private void resize(ManagedLoop loop, long bytes, boolean allowShrink, Undo undo) throws IOException {
+    private void resize(ManagedLoop loop, long bytes, boolean allowShrink, Quota quota, Undo undo) throws IOException {
         LoopSpec spec = loop.spec();
         ImageFile image = currentImage(loop);
         long before = image.sizeBytes();
@@ -96,8 +100,8 @@ final class DeviceEditor {
         }
         if (loop.ownsImage()) {
             long promised = loop.standing().promisedBytes();
-            registry.promise(loop, bytes);
-            undo.push(() -> registry.promise(loop, promised));
+            registry.promise(loop, bytes, quota);
+            undo.push(() -> registry.promise(loop, promised, Quota.NONE));
             Step.RESIZE_PROMISED.reached();
         }
         ImageFile resized = bytes == before ? image : images.resize(image, bytes, spec.allocation());

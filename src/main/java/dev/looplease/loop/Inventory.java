@@ -46,21 +46,25 @@ final class Inventory {
     }
 
     /** Finds a device of ours that somebody has been told of, or says why it is not there. */
-    ManagedLoop find(String id) {
-        Optional<ManagedLoop> loop = registry.loop(id).filter(ManagedLoop::wasAnnounced);
+    ManagedLoop find(String id, Caller caller) {
+        Optional<ManagedLoop> loop =
+                registry.loop(id).filter(found -> found.wasAnnounced() && caller.sees(found.owner()));
         if (loop.isPresent()) {
             return loop.get();
         }
         throw registry.ending(id)
-                .<LoopException>map(reason -> new LoopException.Ended("device", id, reason))
+                .filter(ending -> caller.sees(ending.owner()))
+                .<LoopException>map(ending -> new LoopException.Ended("device", id, ending.reason()))
                 .orElseGet(() -> new LoopException.NotFound("device", id));
     }
 
     /** The attached device of that name. */
     LoopDevice attached(DeviceRef.Name name) {
-        return inspect(name.number())
-                .filter(device -> !isBeingMade(device))
-                .orElseThrow(() -> new LoopException.NotFound("attached loop device", name.toString()));
+        return inspect(name.number()).filter(device -> !isBeingMade(device)).orElseThrow(() -> notAttached(name));
+    }
+
+    static LoopException.NotFound notAttached(DeviceRef.Name name) {
+        return new LoopException.NotFound("attached loop device", name.toString());
     }
 
     /** Whose attachment this is, when it is one of ours. */
@@ -111,8 +115,8 @@ final class Inventory {
         }
     }
 
-    /** Every attached loop device of the host by number, then our detached ones by id. */
-    List<LoopSnapshot> list(Predicate<LoopSnapshot> wanted) {
+    /** Every attached loop device of the host by number, then our detached ones by id, as the caller may see them. */
+    List<LoopSnapshot> list(Predicate<LoopSnapshot> wanted, Caller caller) {
         List<LoopDevice> attached;
         try {
             attached = losetup.list();
@@ -127,17 +131,17 @@ final class Inventory {
             }
             LoopSnapshot snapshot = observe(device);
             snapshot.managed().ifPresent(ours -> seen.add(ours.id()));
-            all.add(snapshot);
+            // Asked of what the caller sees: a filter must not tell what the list does not show.
+            caller.view(snapshot).filter(wanted).ifPresent(all::add);
         }
         for (ManagedLoop loop : registry.loops()) {
-            if (loop.wasAnnounced() && !seen.contains(loop.id())) {
+            if (loop.wasAnnounced() && caller.sees(loop.owner()) && !seen.contains(loop.id())) {
                 LoopSnapshot snapshot = observe(loop);
                 if (registry.loop(loop.id()).isPresent()) {
-                    all.add(snapshot);
+                    caller.view(snapshot).filter(wanted).ifPresent(all::add);
                 }
             }
         }
-        all.removeIf(wanted.negate());
         all.sort(BY_NUMBER_THEN_ID);
         return all;
     }

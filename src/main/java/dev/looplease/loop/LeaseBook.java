@@ -52,12 +52,12 @@ final class LeaseBook {
      *
      * @param ofDevice whether it is one device's own, and ends with it
      */
-    Lease grant(LeaseTerms terms, String owner, boolean ofDevice, @Nullable RequestKey key) {
+    Lease grant(LeaseTerms terms, Caller owner, boolean ofDevice, @Nullable RequestKey key) {
         @Nullable Duration ttl = limits.ttl(terms);
         Lease lease = new Lease(
                 new Lease.Terms(
                         Ids.next(),
-                        owner,
+                        owner.name(),
                         terms.labels(),
                         terms.onExpiry(),
                         terms.maxTtlSeconds().isPresent()
@@ -68,7 +68,7 @@ final class LeaseBook {
                         key),
                 Lease.Times.notStarted(ttl),
                 records);
-        registry.add(lease);
+        registry.add(lease, owner.quota());
         return lease;
     }
 
@@ -79,7 +79,7 @@ final class LeaseBook {
 
     /** Takes over a lease of an agent before this one; one that ends already goes with its last device. */
     void adopt(Lease lease) {
-        registry.add(lease);
+        registry.adopt(lease);
         if (lease.terms().ofDevice() && lease.devices().isEmpty()) {
             lease.claim(EndReason.LOST);
         }
@@ -99,13 +99,15 @@ final class LeaseBook {
     }
 
     /** Finds a lease, or says why it is not there. */
-    Lease find(String id) {
-        Optional<Lease> lease = registry.lease(id);
+    Lease find(String id, Caller caller) {
+        Optional<Lease> lease =
+                registry.lease(id).filter(found -> caller.sees(found.terms().owner()));
         if (lease.isPresent()) {
             return lease.get();
         }
         throw registry.ending(id)
-                .<LoopException>map(reason -> new LoopException.Ended("lease", id, reason))
+                .filter(ending -> caller.sees(ending.owner()))
+                .<LoopException>map(ending -> new LoopException.Ended("lease", id, ending.reason()))
                 .orElseGet(() -> new LoopException.NotFound("lease", id));
     }
 
@@ -121,6 +123,13 @@ final class LeaseBook {
             agenda.put(lease.deadline(), subject(lease.id()));
         }
         return lease.snapshot(now);
+    }
+
+    /** A device and its lease have one owner; an operator cannot give somebody a device either. */
+    void checkOwn(Lease lease, Caller caller) {
+        if (!caller.owns(lease.terms().owner())) {
+            throw new LoopException.NotOwner("lease", lease.id());
+        }
     }
 
     /** A device and its lease have one owner. */

@@ -33,6 +33,12 @@ public record LeaseSnapshot(
         RELEASING
     }
 
+    /** The same without what its owner alone should know: labels. */
+    LeaseSnapshot redacted() {
+        return new LeaseSnapshot(
+                id, revision, owner, Map.of(), state, onExpiry, ttl, createTime, remaining, maxRemaining, deviceIds);
+    }
+
     /** A strong entity tag (RFC 9110, 8.8.3). */
     public String etag() {
         return "\"" + id + "." + revision + "\"";

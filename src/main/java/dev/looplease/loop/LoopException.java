@@ -97,6 +97,24 @@ public abstract sealed class LoopException extends RuntimeException {
         }
     }
 
+    /** Nobody knows who asks. */
+    public static final class Unauthenticated extends LoopException {
+        private static final long serialVersionUID = 1L;
+
+        public Unauthenticated(String message) {
+            super(message);
+        }
+    }
+
+    /** Whoever asks may do nothing of the kind. */
+    public static final class NotPermitted extends LoopException {
+        private static final long serialVersionUID = 1L;
+
+        public NotPermitted(String message) {
+            super(message);
+        }
+    }
+
     /** A change by kernel name without If-Match. */
     public static final class PreconditionRequired extends LoopException {
         private static final long serialVersionUID = 1L;
@@ -188,6 +206,22 @@ public abstract sealed class LoopException extends RuntimeException {
         }
 
         /** When the next lease ends at the latest that could make room, at least a second. */
+        public Duration retryAfter() {
+            return retryAfter;
+        }
+    }
+
+    /** Its owner has as much as it may. */
+    public static final class QuotaExceeded extends LoopException {
+        private static final long serialVersionUID = 1L;
+        private final Duration retryAfter;
+
+        public QuotaExceeded(String message, Duration retryAfter) {
+            super(message);
+            this.retryAfter = retryAfter;
+        }
+
+        /** When its next lease ends at the latest, or its next request is in order; at least a second. */
         public Duration retryAfter() {
             return retryAfter;
         }

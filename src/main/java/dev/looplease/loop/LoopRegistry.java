@@ -13,6 +13,7 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.function.Consumer;
+import java.util.function.Predicate;
 import java.util.function.UnaryOperator;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -40,6 +41,7 @@ public final class LoopRegistry {
     private final Map<Integer, ManagedLoop> byNumber = new ConcurrentHashMap<>();
     private final Map<FileId, Map<String, Mapping>> mappings = new HashMap<>();
     private final Map<String, Ending> endings = new LinkedHashMap<>();
+    private final Holdings holdings = new Holdings();
     private int reservedDevices;
     private long reservedBytes;
 
@@ -53,7 +55,8 @@ public final class LoopRegistry {
     /** A part of a file that one of our devices maps, attached or not. */
     private record Mapping(Section section, boolean writable, boolean ownImage) {}
 
-    private record Ending(EndReason reason, long at) {}
+    /** Why, whose it was, and when. */
+    record Ending(EndReason reason, String owner, long at) {}
 
     /** What is lent now. */
     public record Usage(int devices, long promisedBytes) {}
@@ -69,10 +72,15 @@ public final class LoopRegistry {
     /**
      * Takes room for a device, and gives it its entry.
      *
+     * @throws LoopException.QuotaExceeded when its owner has as much as it may
      * @throws LoopException.CapacityExhausted when the agent lends as much as it may
      */
-    synchronized void reserve(ManagedLoop loop) {
+    synchronized void reserve(ManagedLoop loop, Quota quota) {
         long bytes = loop.standing().promisedBytes();
+        if (!holdings.hasRoomForDevice(loop.owner(), quota)) {
+            throw overQuota(loop.owner(), "devices", quota.devices().orElseThrow());
+        }
+        checkBytes(loop.owner(), bytes, quota);
         if (reservedDevices >= limits.maxDevices()) {
             throw new LoopException.CapacityExhausted(
                     "All " + limits.maxDevices() + " devices that this agent may lend are lent.", untilRoom());
@@ -80,17 +88,36 @@ public final class LoopRegistry {
         checkTotal(bytes);
         reservedDevices++;
         reservedBytes += bytes;
+        holdings.add(loop.owner(), 1, bytes, 0);
         loops.put(loop.id(), loop);
     }
 
     /** Takes room for a larger image, or gives it back for a smaller one. */
-    synchronized void promise(ManagedLoop loop, long bytes) {
+    synchronized void promise(ManagedLoop loop, long bytes, Quota quota) {
         long more = bytes - loop.standing().promisedBytes();
         if (more > 0) {
+            checkBytes(loop.owner(), more, quota);
             checkTotal(more);
         }
-        reservedBytes += more;
+        // First: what the journal cannot take is not promised.
         change(loop, standing -> standing.withPromisedBytes(bytes));
+        reservedBytes += more;
+        holdings.add(loop.owner(), 0, more, 0);
+    }
+
+    private void checkBytes(String owner, long more, Quota quota) {
+        if (!holdings.hasRoomForBytes(owner, more, quota)) {
+            throw overQuota(
+                    owner,
+                    "bytes of images, sparse ones counted in full",
+                    quota.bytes().orElseThrow());
+        }
+    }
+
+    private LoopException.QuotaExceeded overQuota(String owner, String what, long most) {
+        return new LoopException.QuotaExceeded(
+                owner + " may have " + most + " " + what + ". Give something back first.",
+                untilEnd(lease -> lease.terms().owner().equals(owner)));
     }
 
     private void checkTotal(long more) {
@@ -104,8 +131,16 @@ public final class LoopRegistry {
 
     /** When the next lease ends if nobody renews it: the earliest moment at which room is certain to appear. */
     private Duration untilRoom() {
+        return untilEnd(lease -> true);
+    }
+
+    private Duration untilEnd(Predicate<Lease> which) {
         long now = ticker.nanos();
-        long next = leases.values().stream().mapToLong(Lease::deadline).min().orElse(Lease.NEVER);
+        long next = leases.values().stream()
+                .filter(which)
+                .mapToLong(Lease::deadline)
+                .min()
+                .orElse(Lease.NEVER);
         Duration wait = next == Lease.NEVER ? Duration.ofMinutes(1) : Duration.ofNanos(Math.max(0, next - now));
         return wait.compareTo(Duration.ofSeconds(1)) < 0 ? Duration.ofSeconds(1) : wait;
     }
@@ -167,6 +202,7 @@ public final class LoopRegistry {
         }
         reservedDevices++;
         reservedBytes += standing.promisedBytes();
+        holdings.add(loop.owner(), 1, standing.promisedBytes(), 0);
         loops.put(loop.id(), loop);
     }
 
@@ -238,7 +274,7 @@ public final class LoopRegistry {
         note(loop, standing -> standing.withAttachment(null));
         if (loop.wasAnnounced()) {
             // Before it is forgotten: nobody may be told meanwhile that it never was.
-            remember(loop.id(), reason);
+            remember(loop.id(), loop.owner(), reason);
         }
         synchronized (this) {
             if (loops.remove(loop.id()) == null) {
@@ -246,6 +282,7 @@ public final class LoopRegistry {
             }
             reservedDevices--;
             reservedBytes -= loop.standing().promisedBytes();
+            holdings.add(loop.owner(), -1, -loop.standing().promisedBytes(), 0);
         }
         records.strikeDevice(loop.id());
         Step.RELEASE_STRUCK.reached();
@@ -266,17 +303,25 @@ public final class LoopRegistry {
         if (reason == null || !lease.devices().isEmpty() || !leases.containsKey(lease.id())) {
             return;
         }
-        remember(lease.id(), reason);
-        if (leases.remove(lease.id(), lease)) {
+        remember(lease.id(), lease.terms().owner(), reason);
+        if (remove(lease)) {
             records.strikeLease(lease.id());
             Step.RELEASE_LEASE_STRUCK.reached();
             agenda.cancel(new Agenda.Subject(Agenda.Kind.LEASE, lease.id()));
         }
     }
 
-    private void remember(String id, EndReason reason) {
+    private synchronized boolean remove(Lease lease) {
+        if (!leases.remove(lease.id(), lease)) {
+            return false;
+        }
+        holdings.add(lease.terms().owner(), 0, 0, -1);
+        return true;
+    }
+
+    private void remember(String id, String owner, EndReason reason) {
         synchronized (endings) {
-            endings.put(id, new Ending(reason, ticker.nanos()));
+            endings.put(id, new Ending(reason, owner, ticker.nanos()));
             if (endings.size() > REMEMBER_ENDS_AT_MOST) {
                 String oldest = endings.keySet().iterator().next();
                 endings.remove(oldest);
@@ -285,8 +330,8 @@ public final class LoopRegistry {
         }
     }
 
-    /** Why the id ended, when that was at most 15 minutes and 10,000 ends ago. */
-    Optional<EndReason> ending(String id) {
+    /** How the id ended, when that was at most 15 minutes and 10,000 ends ago. */
+    Optional<Ending> ending(String id) {
         synchronized (endings) {
             Ending ending = endings.get(id);
             if (ending != null && ticker.nanos() - ending.at() >= REMEMBER_ENDS_FOR.toNanos()) {
@@ -294,12 +339,27 @@ public final class LoopRegistry {
                 keys.forget(id);
                 return Optional.empty();
             }
-            return Optional.ofNullable(ending).map(Ending::reason);
+            return Optional.ofNullable(ending);
         }
     }
 
-    void add(Lease lease) {
+    /**
+     * Takes in a new lease.
+     *
+     * @throws LoopException.QuotaExceeded when its owner has as many as it may
+     */
+    synchronized void add(Lease lease, Quota quota) {
+        String owner = lease.terms().owner();
+        if (!holdings.hasRoomForLease(owner, quota)) {
+            throw overQuota(owner, "leases", quota.leases().orElseThrow());
+        }
+        adopt(lease);
+    }
+
+    /** Takes over a lease of an agent before this one. */
+    synchronized void adopt(Lease lease) {
         leases.put(lease.id(), lease);
+        holdings.add(lease.terms().owner(), 0, 0, 1);
     }
 
     Optional<ManagedLoop> loop(String id) {

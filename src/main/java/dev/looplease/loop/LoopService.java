@@ -154,28 +154,42 @@ public final class LoopService {
     /**
      * Makes a device, and answers when the kernel has confirmed what was asked.
      *
+     * @param caller whose it will be
      * @param key when it came before with the same request, what it made then is answered
      */
-    public Answer<LoopSnapshot> create(LoopSpec spec, LeaseChoice choice, String owner, @Nullable RequestKey key) {
+    public Answer<LoopSnapshot> create(LoopSpec spec, LeaseChoice choice, Caller caller, @Nullable RequestKey key) {
+        if (!caller.mayMake()) {
+            // What is wrong with the request comes before what is wrong with whoever sends it.
+            limits.checkImageBytes(spec.sizeBytes());
+            switch (choice) {
+                case LeaseChoice.Own own -> limits.ttl(own.terms());
+                case LeaseChoice.Existing existing -> leases.find(existing.leaseId(), caller);
+            }
+            caller.requireMake();
+        }
         return once(
-                owner,
+                caller,
                 key,
-                id -> inventory.observe(inventory.find(id)),
+                id -> inventory.observe(inventory.find(id, caller)),
                 LoopSnapshot::requiredId,
-                () -> make(spec, choice, owner, key));
+                () -> make(spec, choice, caller, key));
     }
 
-    private LoopSnapshot make(LoopSpec spec, LeaseChoice choice, String owner, @Nullable RequestKey key) {
+    private LoopSnapshot make(LoopSpec spec, LeaseChoice choice, Caller caller, @Nullable RequestKey key) {
         return switch (choice) {
-            case LeaseChoice.Own own -> createOnItsOwn(spec, own.terms(), owner, key);
-            case LeaseChoice.Existing existing -> make(spec, leases.find(existing.leaseId()), key);
+            case LeaseChoice.Own own -> createOnItsOwn(spec, own.terms(), caller, key);
+            case LeaseChoice.Existing existing -> {
+                Lease lease = leases.find(existing.leaseId(), caller);
+                leases.checkOwn(lease, caller);
+                yield make(spec, lease, caller, key);
+            }
         };
     }
 
-    private LoopSnapshot createOnItsOwn(LoopSpec spec, LeaseTerms terms, String owner, @Nullable RequestKey key) {
-        Lease lease = leases.grant(terms, owner, true, null);
+    private LoopSnapshot createOnItsOwn(LoopSpec spec, LeaseTerms terms, Caller caller, @Nullable RequestKey key) {
+        Lease lease = leases.grant(terms, caller, true, null);
         try {
-            return make(spec, lease, key);
+            return make(spec, lease, caller, key);
         } catch (RuntimeException e) {
             leases.revoke(lease);
             throw e;
@@ -183,18 +197,28 @@ public final class LoopService {
     }
 
     /** Makes a lease and its devices, all or none. */
-    public Answer<Group> createLease(LeaseTerms terms, List<LoopSpec> specs, String owner, @Nullable RequestKey key) {
-        return once(owner, key, this::group, group -> group.lease().id(), () -> makeGroup(terms, specs, owner, key));
+    public Answer<Group> createLease(LeaseTerms terms, List<LoopSpec> specs, Caller caller, @Nullable RequestKey key) {
+        if (!caller.mayMake()) {
+            limits.ttl(terms);
+            specs.forEach(spec -> limits.checkImageBytes(spec.sizeBytes()));
+            caller.requireMake();
+        }
+        return once(
+                caller,
+                key,
+                id -> group(id, caller),
+                group -> group.lease().id(),
+                () -> makeGroup(terms, specs, caller, key));
     }
 
-    private Group makeGroup(LeaseTerms terms, List<LoopSpec> specs, String owner, @Nullable RequestKey key) {
-        Lease lease = leases.grant(terms, owner, false, key);
+    private Group makeGroup(LeaseTerms terms, List<LoopSpec> specs, Caller caller, @Nullable RequestKey key) {
+        Lease lease = leases.grant(terms, caller, false, key);
         try {
             lease.announce();
             Step.GROUP_RECORDED.reached();
             List<LoopSnapshot> devices = new ArrayList<>();
             for (LoopSpec spec : specs) {
-                devices.add(makeNth(spec, lease, devices.size()));
+                devices.add(makeNth(spec, lease, caller, devices.size()));
                 Step.GROUP_DEVICE_MADE.reached();
             }
             leases.start(lease);
@@ -203,12 +227,12 @@ public final class LoopService {
             leases.revoke(lease);
             throw e;
         }
-        return group(lease.id());
+        return group(lease.id(), caller);
     }
 
-    private LoopSnapshot makeNth(LoopSpec spec, Lease lease, int index) {
+    private LoopSnapshot makeNth(LoopSpec spec, Lease lease, Caller caller, int index) {
         try {
-            return make(spec, lease, null);
+            return make(spec, lease, caller, null);
         } catch (LoopException.Invalid e) {
             throw e.within("devices[" + index + "]");
         } catch (LoopException.InsufficientStorage e) {
@@ -216,8 +240,8 @@ public final class LoopService {
         }
     }
 
-    private Group group(String leaseId) {
-        LeaseSnapshot lease = leases.find(leaseId).snapshot(ticker.nanos());
+    private Group group(String leaseId, Caller caller) {
+        LeaseSnapshot lease = leases.find(leaseId, caller).snapshot(ticker.nanos());
         List<LoopSnapshot> devices = lease.deviceIds().stream()
                 .flatMap(id -> registry.loop(id).stream())
                 .map(inventory::observe)
@@ -227,11 +251,12 @@ public final class LoopService {
 
     /** Does something once for each key; a repetition finds what the first one made. */
     private <T> Answer<T> once(
-            String owner,
+            Caller caller,
             @Nullable RequestKey key,
             Function<String, T> find,
             Function<T, String> idOf,
             Supplier<T> make) {
+        String owner = caller.name();
         if (key != null) {
             Optional<String> made = keys.begin(owner, key);
             if (made.isPresent()) {
@@ -249,12 +274,12 @@ public final class LoopService {
         }
     }
 
-    private LoopSnapshot make(LoopSpec spec, Lease lease, @Nullable RequestKey key) {
+    private LoopSnapshot make(LoopSpec spec, Lease lease, Caller caller, @Nullable RequestKey key) {
         limits.checkImageBytes(spec.sizeBytes());
         ManagedLoop loop = ManagedLoop.wanted(spec, lease, clock.instant().truncatedTo(ChronoUnit.MILLIS), key);
         loop.work().lock();
         try {
-            registry.reserve(loop);
+            registry.reserve(loop, caller.quotaOn(loop.owner()));
             Step.CREATE_RESERVED.reached();
             return make(loop, lease);
         } finally {
@@ -370,44 +395,60 @@ public final class LoopService {
 
     // Looking
 
-    /** Any loop device of the host, or a detached one of ours. */
-    public LoopSnapshot get(DeviceRef ref) {
+    /** Any loop device of the host, or a detached one of ours, as the caller may see it. */
+    public LoopSnapshot get(DeviceRef ref, Caller caller) {
+        return caller.view(look(ref, caller)).orElseThrow();
+    }
+
+    /** All of a device of which the caller may see something. */
+    private LoopSnapshot look(DeviceRef ref, Caller caller) {
         return switch (ref) {
             case DeviceRef.Id id -> {
-                LoopSnapshot snapshot = inventory.observe(inventory.find(id.id()));
-                inventory.find(id.id());
+                LoopSnapshot snapshot = inventory.observe(inventory.find(id.id(), caller));
+                inventory.find(id.id(), caller);
                 yield snapshot;
             }
-            case DeviceRef.Name name -> inventory.observe(inventory.attached(name));
+            case DeviceRef.Name name ->
+                Optional.of(inventory.observe(inventory.attached(name)))
+                        .filter(device -> caller.sees(device.owner()))
+                        .orElseThrow(() -> Inventory.notAttached(name));
         };
     }
 
-    /** Every attached loop device of the host by number, then our detached ones by id. */
-    public List<LoopSnapshot> list(Predicate<LoopSnapshot> wanted) {
-        return inventory.list(wanted);
+    /** Every attached loop device of the host by number, then our detached ones by id, as the caller may see them. */
+    public List<LoopSnapshot> list(Predicate<LoopSnapshot> wanted, Caller caller) {
+        return inventory.list(wanted, caller);
     }
 
-    /** Who uses an attached device, ours or foreign, looked up now. */
-    public List<DeviceUser> users(DeviceRef ref) {
-        Optional<LoopDevice> device = get(ref).observed();
-        if (device.isEmpty()) {
+    /** Who uses an attached device, ours or foreign, looked up now; where, only if the caller may see all of it. */
+    public List<DeviceUser> users(DeviceRef ref, Caller caller) {
+        LoopSnapshot device = look(ref, caller);
+        if (device.observed().isEmpty()) {
             return List.of();
         }
         try {
-            return teardown.users(device.get());
+            List<DeviceUser> users = teardown.users(device.observed().get());
+            return caller.seesAllOf(device.owner())
+                    ? users
+                    : users.stream().map(LoopService::withoutPlace).toList();
         } catch (IOException e) {
             throw Failures.of(e);
         }
     }
 
+    private static DeviceUser withoutPlace(DeviceUser user) {
+        return new DeviceUser(user.kind(), null, user.pid(), null);
+    }
+
     // Changing
 
     /** Changes a device, all or nothing. */
-    public LoopSnapshot patch(DeviceRef ref, Precondition precondition, LoopPatch patch) {
-        return working(ref, precondition, loop -> {
-            Optional<Lease> target = patch.leaseId().map(leases::find);
+    public LoopSnapshot patch(DeviceRef ref, Precondition precondition, LoopPatch patch, Caller caller) {
+        limits.checkImageBytes(patch.sizeBytes());
+        Optional<Lease> target = patch.leaseId().map(id -> leases.find(id, caller));
+        return working(ref, precondition, caller, loop -> {
             target.ifPresent(lease -> leases.checkSameOwner(lease, loop));
-            editor.edit(loop, patch);
+            editor.edit(loop, patch, caller.quotaOn(loop.owner()));
             target.ifPresent(lease -> move(loop, lease));
             events.happened(Releaser.event(LoopEvent.Type.DEVICE_CHANGED, loop, null));
             return inventory.observe(loop);
@@ -438,8 +479,8 @@ public final class LoopService {
     }
 
     /** Detaches a device and keeps its image. */
-    public LoopSnapshot detach(DeviceRef ref, Precondition precondition) {
-        return working(ref, precondition, loop -> {
+    public LoopSnapshot detach(DeviceRef ref, Precondition precondition, Caller caller) {
+        return working(ref, precondition, caller, loop -> {
             LoopIdentity attachment = loop.standing().attachment();
             if (attachment != null) {
                 teardown.detachUnused(attachment);
@@ -453,9 +494,9 @@ public final class LoopService {
     }
 
     /** Attaches a detached device's image again, as it was; to the number that it was made with, if one was named. */
-    public LoopSnapshot attach(DeviceRef ref, Precondition precondition) {
+    public LoopSnapshot attach(DeviceRef ref, Precondition precondition, Caller caller) {
         refuseOnceClosed();
-        return working(ref, precondition, loop -> {
+        return working(ref, precondition, caller, loop -> {
             if (loop.standing().attachment() == null) {
                 try {
                     reattach(loop);
@@ -508,8 +549,8 @@ public final class LoopService {
      * @param force removes its users first: mounts, swap, holders, partitions
      * @throws LoopException.DeviceBusy without {@code force}, when somebody uses it; nothing has changed then
      */
-    public Release delete(DeviceRef ref, Precondition precondition, boolean force) {
-        ManagedLoop loop = named(ref, precondition);
+    public Release delete(DeviceRef ref, Precondition precondition, boolean force, Caller caller) {
+        ManagedLoop loop = named(ref, precondition, caller);
         lockWork(loop);
         try {
             if (registry.loop(loop.id()).isEmpty()) {
@@ -555,24 +596,30 @@ public final class LoopService {
 
     // Leases
 
-    public LeaseSnapshot lease(String id) {
-        return leases.find(id).snapshot(ticker.nanos());
+    /** A lease, as the caller may see it. */
+    public LeaseSnapshot lease(String id, Caller caller) {
+        return caller.view(leases.find(id, caller).snapshot(ticker.nanos())).orElseThrow();
     }
 
-    /** Every lease that lives or is being released, the oldest first. */
-    public List<LeaseSnapshot> leases() {
+    /** How many leases live or are being released. */
+    public long leaseCount() {
+        return registry.leases().stream().filter(Lease::isStarted).count();
+    }
+
+    /** Every lease that lives or is being released, the oldest first, as the caller may see them. */
+    public List<LeaseSnapshot> leases(Caller caller) {
         long now = ticker.nanos();
         return registry.leases().stream()
                 .filter(Lease::isStarted)
-                .map(lease -> lease.snapshot(now))
+                .flatMap(lease -> caller.view(lease.snapshot(now)).stream())
                 .sorted(Comparator.comparing(LeaseSnapshot::createTime).thenComparing(LeaseSnapshot::id))
                 .toList();
     }
 
     /** Prolongs a lease from now. */
-    public LeaseSnapshot renew(String id, Precondition precondition, OptionalLong ttlSeconds) {
+    public LeaseSnapshot renew(String id, Precondition precondition, OptionalLong ttlSeconds, Caller caller) {
         limits.ttl(ttlSeconds, "ttlSeconds");
-        Lease lease = leases.find(id);
+        Lease lease = changeable(id, caller);
         precondition.check(lease.snapshot(ticker.nanos()).etag());
         return leases.renew(lease, ttlSeconds);
     }
@@ -582,10 +629,16 @@ public final class LoopService {
      *
      * @return whether all are gone; false: some are still being released
      */
-    public boolean endLease(String id, Precondition precondition) {
-        Lease lease = leases.find(id);
+    public boolean endLease(String id, Precondition precondition, Caller caller) {
+        Lease lease = changeable(id, caller);
         precondition.check(lease.snapshot(ticker.nanos()).etag());
         return leases.end(lease, EndReason.DELETED);
+    }
+
+    private Lease changeable(String id, Caller caller) {
+        Lease lease = leases.find(id, caller);
+        caller.requireChange("lease", id, lease.terms().owner());
+        return lease;
     }
 
     // Stopping
@@ -631,12 +684,12 @@ public final class LoopService {
     }
 
     /** Works on a device that is READY or DETACHED, while nobody else changes it. */
-    private <T> T working(DeviceRef ref, Precondition precondition, Work<T> work) {
-        ManagedLoop loop = named(ref, precondition);
+    private <T> T working(DeviceRef ref, Precondition precondition, Caller caller, Work<T> work) {
+        ManagedLoop loop = named(ref, precondition, caller);
         lockWork(loop);
         try {
             inventory.mend(loop);
-            inventory.find(loop.id());
+            inventory.find(loop.id(), caller);
             precondition.check(loop.etag());
             LoopState state = loop.standing().state();
             if (state != LoopState.READY && state != LoopState.DETACHED) {
@@ -661,18 +714,25 @@ public final class LoopService {
         throw new LoopException.WrongState("Another call has been changing this device for a long time. Try again.");
     }
 
-    /** Finds what a changing call names; by name only with a precondition. */
-    private ManagedLoop named(DeviceRef ref, Precondition precondition) {
+    /** Finds what a changing call names and its caller may change; by name only with a precondition. */
+    private ManagedLoop named(DeviceRef ref, Precondition precondition, Caller caller) {
         return switch (ref) {
-            case DeviceRef.Id id -> inventory.find(id.id());
-            case DeviceRef.Name name -> named(name, precondition);
+            case DeviceRef.Id id -> {
+                ManagedLoop loop = inventory.find(id.id(), caller);
+                caller.requireChange("device", loop.id(), loop.owner());
+                yield loop;
+            }
+            case DeviceRef.Name name -> named(name, precondition, caller);
         };
     }
 
-    private ManagedLoop named(DeviceRef.Name name, Precondition precondition) {
-        ManagedLoop loop = inventory
-                .owner(inventory.attached(name))
-                .orElseThrow(() -> new LoopException.NotManaged(name.toString()));
+    private ManagedLoop named(DeviceRef.Name name, Precondition precondition, Caller caller) {
+        Optional<ManagedLoop> ours = inventory.owner(inventory.attached(name));
+        if (!caller.sees(ours.map(ManagedLoop::owner).orElse(null))) {
+            throw Inventory.notAttached(name);
+        }
+        ManagedLoop loop = ours.orElseThrow(() -> new LoopException.NotManaged(name.toString()));
+        caller.requireChange("device", name.toString(), loop.owner());
         if (precondition instanceof Precondition.None) {
             throw new LoopException.PreconditionRequired(name.toString());
         }

@@ -15,6 +15,9 @@ import org.jspecify.annotations.Nullable;
  */
 public record LoopSnapshot(Optional<Managed> managed, Optional<LoopDevice> observed) {
 
+    /** No path is empty. */
+    private static final String NO_FILE = "";
+
     /**
      * The agent's part.
      *
@@ -37,12 +40,71 @@ public record LoopSnapshot(Optional<Managed> managed, Optional<LoopDevice> obser
             int sectorSize,
             boolean readOnly,
             boolean partScan,
-            LeaseSnapshot lease) {}
+            LeaseSnapshot lease) {
+
+        private Managed redacted() {
+            return new Managed(
+                    id,
+                    etag,
+                    state,
+                    owner,
+                    createTime,
+                    Map.of(),
+                    null,
+                    imageBytes,
+                    allocatedBytes,
+                    offsetBytes,
+                    sizeLimitBytes,
+                    sectorSize,
+                    readOnly,
+                    partScan,
+                    lease.redacted());
+        }
+    }
+
+    /** The same without what its owner alone should know: labels, and where its file lies. */
+    LoopSnapshot redacted() {
+        return new LoopSnapshot(managed.map(Managed::redacted), observed.map(LoopSnapshot::withoutFile));
+    }
+
+    private static LoopDevice withoutFile(LoopDevice device) {
+        return new LoopDevice(
+                device.number(),
+                device.node(),
+                device.sizeBytes(),
+                device.sectorSize(),
+                device.offsetBytes(),
+                device.sizeLimitBytes(),
+                device.readOnly(),
+                device.directIo(),
+                device.autoclear(),
+                device.partScan(),
+                device.diskSeq(),
+                NO_FILE,
+                device.backingFileDeleted(),
+                device.backingDevice(),
+                device.backingInode(),
+                device.partitions(),
+                "");
+    }
+
+    /** The image as the kernel names it, or as the agent knows it; empty where it is not to be told. */
+    public Optional<String> backingFile() {
+        return observed.map(LoopDevice::backingFile)
+                .or(() -> managed.map(Managed::image))
+                .filter(file -> !file.equals(NO_FILE));
+    }
 
     /** A strong entity tag: of ours the revision; of a foreign one its binding, and what may change during it. */
     public String etag() {
         return managed.map(Managed::etag)
                 .orElseGet(() -> observed.map(LoopSnapshot::foreignEtag).orElseThrow());
+    }
+
+    /** Whose it is; null for a foreign one. */
+    @Nullable
+    String owner() {
+        return managed.map(Managed::owner).orElse(null);
     }
 
     /** The id, of a device that is known to be ours. */

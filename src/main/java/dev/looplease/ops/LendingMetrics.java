@@ -25,7 +25,7 @@ class LendingMetrics implements MeterBinder {
                     .tag("state", state.name())
                     .register(meters);
         }
-        Gauge.builder("looplease.leases", service, s -> s.leases().size())
+        Gauge.builder("looplease.leases", service, LoopService::leaseCount)
                 .description("Leases that live or are being released")
                 .register(meters);
         Gauge.builder("looplease.devices.max", service, s -> s.limits().maxDevices())

@@ -1,4 +1,4 @@
-/** Who may ask, and from where. */
+/** Who asks, and from where, and whether they may come in at all; what they may do is decided in {@code loop}. */
 @NullMarked
 package dev.looplease.security;
 

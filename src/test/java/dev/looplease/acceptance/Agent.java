@@ -31,9 +31,22 @@ final class Agent {
     private static final JsonMapper JSON = JsonMapper.builder().build();
 
     private final int port;
+    private final @Nullable String token;
 
-    Agent(int port) {
+    /** @param token what each request carries, unless it says otherwise; null for none */
+    Agent(int port, @Nullable String token) {
         this.port = port;
+        this.token = token;
+    }
+
+    /** The same agent, as somebody else sees it. */
+    Agent as(@Nullable String otherToken) {
+        return new Agent(port, otherToken);
+    }
+
+    /** The Authorization header's value, for {@link #sendRaw}. */
+    String authorization() {
+        return "Bearer " + token;
     }
 
     String url() {
@@ -55,6 +68,9 @@ final class Agent {
                 .method(method, body == null ? BodyPublishers.noBody() : BodyPublishers.ofString(body));
         if (body != null) {
             request.setHeader("Content-Type", "application/json");
+        }
+        if (token != null) {
+            request.setHeader("Authorization", authorization());
         }
         for (int i = 0; i < headers.length; i += 2) {
             request.setHeader(headers[i], headers[i + 1]);

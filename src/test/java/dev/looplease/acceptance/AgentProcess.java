@@ -73,7 +73,7 @@ final class AgentProcess implements AutoCloseable {
         if (!port.find()) {
             throw new IllegalStateException("The agent has ended: " + log());
         }
-        return new Agent(Integer.parseInt(port.group(1)));
+        return new Agent(Integer.parseInt(port.group(1)), null);
     }
 
     /** It, as soon as it serves. */

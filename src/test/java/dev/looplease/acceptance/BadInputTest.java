@@ -415,6 +415,7 @@ class BadInputTest extends HttpTest {
                 "\r\n",
                 "POST /loop-devices HTTP/1.1",
                 "Host: localhost",
+                "Authorization: " + agent.authorization(),
                 "Content-Type: application/json",
                 "Content-Length: 10000000",
                 "",
@@ -431,6 +432,7 @@ class BadInputTest extends HttpTest {
                 "\r\n",
                 "POST /loop-devices HTTP/1.1",
                 "Host: localhost",
+                "Authorization: " + agent.authorization(),
                 "Content-Type: application/json",
                 "Transfer-Encoding: chunked",
                 "",
@@ -527,17 +529,17 @@ class BadInputTest extends HttpTest {
                 "GET /loop-devices/a%2Fb HTTP/1.1\\r\\nHost: localhost\\r\\n\\r\\n              | 400",
                 "GET /loop-devices/a{b HTTP/1.1\\r\\nHost: localhost\\r\\n\\r\\n                | 400",
                 "GET /loop-devices/../../etc/passwd HTTP/1.1\\r\\nHost: localhost\\r\\n\\r\\n    | 400",
-                "GET /loop-devices/;a=b HTTP/1.1\\r\\nHost: localhost\\r\\n\\r\\n               | 404",
-                "GET // HTTP/1.1\\r\\nHost: localhost\\r\\n\\r\\n                               | 404",
-                "GET //x/y HTTP/1.1\\r\\nHost: localhost\\r\\n\\r\\n                            | 404",
+                "GET /loop-devices/;a=b HTTP/1.1\\r\\nHost: localhost\\r\\n\\r\\n               | 400",
+                "GET // HTTP/1.1\\r\\nHost: localhost\\r\\n\\r\\n                               | 400",
+                "GET //x/y HTTP/1.1\\r\\nHost: localhost\\r\\n\\r\\n                            | 400",
                 "POST /loop-devices HTTP/1.1\\r\\nHost: localhost\\r\\nContent-Length: -1\\r\\n\\r\\n | 400",
                 "POST /loop-devices HTTP/1.1\\r\\nHost: localhost\\r\\nContent-Length: x\\r\\n\\r\\n  | 400",
                 "FROB /loop-devices HTTP/1.1\\r\\nHost: localhost\\r\\n\\r\\n                   | 405",
                 "TRACE /loop-devices HTTP/1.1\\r\\nHost: localhost\\r\\n\\r\\n                  | 405"
             })
     void answersMalformedRequestsWithProblems(String request, int status) throws IOException {
-        String answer =
-                agent.sendRaw(request.replace("\\r\\n", "\r\n").replaceFirst("(?=\r\n\r\n)", "\r\nConnection: close"));
+        String answer = agent.sendRaw(request.replace("\\r\\n", "\r\n")
+                .replaceFirst("(?=\r\n\r\n)", "\r\nConnection: close\r\nAuthorization: " + agent.authorization()));
 
         assertThat(answer).startsWith("HTTP/1.1 " + status);
         assertThat(answer).containsIgnoringCase("Content-Type: application/problem+json");
@@ -557,6 +559,7 @@ class BadInputTest extends HttpTest {
                 "\r\n",
                 "POST /loop-devices HTTP/1.1",
                 "Host: localhost",
+                "Authorization: " + agent.authorization(),
                 "Connection: close",
                 "Content-Type: application/json",
                 "Content-Length: 12",

@@ -39,6 +39,10 @@ class BrowserGuardTest extends HttpTest {
         if (all.stream().noneMatch(header -> header.name().equals("Host"))) {
             all.add(new Header("Host", "127.0.0.1:" + port()));
         }
+        if (!method.equals("OPTIONS")) {
+            // A browser asks first whether it may, and says then who it is.
+            all.add(new Header("Authorization", agent.authorization()));
+        }
         try (RawClient client = new RawClient(port())) {
             return client.send(new Request(method, path, all, body));
         }

@@ -53,7 +53,10 @@ class FuzzTest extends HttpTest {
         System.out.println("Fuzzing with -Dlooplease.fuzz.seed=" + SEED + " -Dlooplease.fuzz.requests=" + REQUESTS);
         DescribedApi api =
                 new DescribedApi(agent.get("/v3/api-docs").expect(200).json());
-        RandomRequests requests = new RandomRequests(api, new Random(SEED), List.of(new Header("Host", "localhost")));
+        RandomRequests requests = new RandomRequests(
+                api,
+                new Random(SEED),
+                List.of(new Header("Host", "localhost"), new Header("Authorization", agent.authorization())));
         preparePlaces(requests);
         afterwards(this::deleteAll);
 

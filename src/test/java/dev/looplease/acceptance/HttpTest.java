@@ -60,13 +60,20 @@ abstract class HttpTest {
     }
 
     @BeforeEach
-    void connect() {
-        agent = new Agent(environment.getRequiredProperty("local.server.port", Integer.class));
+    void connect() throws IOException {
+        agent = new Agent(
+                environment.getRequiredProperty("local.server.port", Integer.class),
+                token(Path.of(environment.getRequiredProperty("looplease.state-dir"))));
         // An agent that has just started may still be comparing its records with the kernel.
         soon().until(() -> agent.get("/readyz").status() == 200);
         home = Path.of(environment.getRequiredProperty(TemporaryState.HOME));
         images = Path.of(environment.getRequiredProperty("looplease.state-dir"), "images");
         userFiles = Path.of(environment.getRequiredProperty(TemporaryState.USER_FILES));
+    }
+
+    /** An operator's: the one that an agent makes for itself. */
+    String token(Path stateDirectory) throws IOException {
+        return Files.readString(stateDirectory.resolve("token")).strip();
     }
 
     @AfterEach

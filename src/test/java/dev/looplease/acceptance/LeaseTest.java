@@ -24,7 +24,7 @@ class LeaseTest extends HttpTest {
 
         assertThat(lease.id()).matches("[A-Za-z0-9_-]{12,}");
         assertThat(lease.text("state")).isEqualTo("ACTIVE");
-        assertThat(lease.text("owner")).isEqualTo("anonymous");
+        assertThat(lease.text("owner")).isEqualTo("operator");
         assertThat(lease.text("onExpiry")).isEqualTo("DETACH");
         assertThat(lease.number("ttlSeconds")).isEqualTo(90);
         assertThat(lease.number("renewAfterSeconds")).isEqualTo(30);

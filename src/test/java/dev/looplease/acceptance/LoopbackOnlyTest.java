@@ -15,7 +15,7 @@ import org.springframework.boot.SpringApplication;
 import org.springframework.boot.test.system.CapturedOutput;
 import org.springframework.boot.test.system.OutputCaptureExtension;
 
-/** Without authentication the agent listens on loopback only, and refuses to start anywhere else. */
+/** Where nobody is asked for a token the agent listens on loopback only, and refuses to start anywhere else. */
 @ExtendWith(OutputCaptureExtension.class)
 class LoopbackOnlyTest {
 
@@ -34,7 +34,10 @@ class LoopbackOnlyTest {
     })
     void refusesToStart(String property, String arguments, CapturedOutput output) throws IOException {
         String[] all = Stream.concat(
-                        Stream.of("--server.port=0", "--looplease.state-dir=" + home.resolve("state")),
+                        Stream.of(
+                                "--looplease.auth=none",
+                                "--server.port=0",
+                                "--looplease.state-dir=" + home.resolve("state")),
                         Stream.of(arguments.split(" ", -1)))
                 .toArray(String[]::new);
 

@@ -69,7 +69,7 @@ abstract class SeedModuleContract extends HttpTest {
         for (String flag : List.of("readOnly", "directIo", "autoclear", "partScan", "backingFileDeleted")) {
             assertThat(device.flag(flag)).as(flag).isFalse();
         }
-        assertThat(device.text("owner")).isEqualTo("anonymous");
+        assertThat(device.text("owner")).isEqualTo("operator");
         assertThat(device.field("labels").isEmpty()).isTrue();
         assertThat(device.image()).isEqualTo(images.resolve(device.id() + ".img"));
         assertThat(Kernel.sizeBytes(device.name())).isEqualTo(1024L * MIB);

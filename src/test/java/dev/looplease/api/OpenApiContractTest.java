@@ -117,6 +117,11 @@ class OpenApiContractTest {
                 HttpRequest.newBuilder(root.resolve("/loop-devices"))
                         .header("Content-Type", contentType)
                         .header("Accept", accept)
+                        .header(
+                                "Authorization",
+                                "Bearer "
+                                        + Files.readString(stateDirectory.resolve("token"))
+                                                .strip())
                         .POST(BodyPublishers.ofString(body))
                         .build(),
                 BodyHandlers.ofString());

@@ -12,13 +12,13 @@ record Bystander(String id, LoopIdentity attachment, String lease) {
     static Bystander of(Ground ground) {
         String id = Operation.create(ground, Operation.spec(), null);
         LeaseSnapshot lease = Operation.lease(ground, id);
-        ground.service.renew(lease.id(), Operation.ANY, OptionalLong.of(Operation.RENEWED_SECONDS));
-        LoopSnapshot device = ground.service.get(new DeviceRef.Id(id));
+        ground.service.renew(lease.id(), Operation.ANY, OptionalLong.of(Operation.RENEWED_SECONDS), Operation.OWNER);
+        LoopSnapshot device = ground.service.get(new DeviceRef.Id(id), Operation.OWNER);
         return new Bystander(id, device.observed().orElseThrow().identity(), lease.id());
     }
 
     void assertLives(Ground ground) {
-        LoopSnapshot device = ground.service.get(new DeviceRef.Id(id));
+        LoopSnapshot device = ground.service.get(new DeviceRef.Id(id), Operation.OWNER);
         assertThat(Truth.state(device)).isEqualTo(LoopState.READY);
         assertThat(device.observed().orElseThrow().identity()).isEqualTo(attachment);
         assertThat(remaining(ground, id))

@@ -240,7 +240,7 @@ class CrashTest {
             assertOnce(death, ground, where, others);
             endEverything(ground);
             assertThat(Truth.settled(ground, where)).isEmpty();
-            assertThat(ground.service.leases()).isEmpty();
+            assertThat(ground.service.leases(Operation.OWNER)).isEmpty();
             assertThat(ground.journal.live()).isEmpty();
         }
         assertThat(foreign.look()).isEqualTo(foreignBefore);
@@ -264,7 +264,7 @@ class CrashTest {
             case SHRINK ->
                 assertThat(bytes).isEqualTo(death.at() == Step.RESIZE_PROMISED ? Operation.BYTES : Operation.BYTES / 2);
             case MOVE ->
-                assertThat(ground.service.leases())
+                assertThat(ground.service.leases(Operation.OWNER))
                         .as(
                                 "the bystander's, the new one, and the old one until the device is on record in the new one")
                         .hasSize(death.at() == Step.MOVE_JOINED ? 3 : 2);
@@ -290,14 +290,14 @@ class CrashTest {
     }
 
     private static void endEverything(Ground ground) {
-        for (LeaseSnapshot lease : ground.service.leases()) {
-            ground.service.endLease(lease.id(), Operation.ANY);
+        for (LeaseSnapshot lease : ground.service.leases(Operation.OWNER)) {
+            ground.service.endLease(lease.id(), Operation.ANY, Operation.OWNER);
         }
     }
 
     private void mount(Ground ground, String target, Path where) throws Exception {
         String node = ground.service
-                .get(new DeviceRef.Id(target))
+                .get(new DeviceRef.Id(target), Operation.OWNER)
                 .observed()
                 .orElseThrow()
                 .path();

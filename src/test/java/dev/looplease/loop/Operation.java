@@ -56,25 +56,25 @@ enum Operation {
         @Override
         String prepare(Ground ground, Path home) {
             String id = create(ground, spec(), null);
-            ground.service.detach(new DeviceRef.Id(id), ANY);
+            ground.service.detach(new DeviceRef.Id(id), ANY, OWNER);
             return id;
         }
 
         @Override
         void run(Ground ground, Path home, String target) {
-            ground.service.attach(new DeviceRef.Id(target), ANY);
+            ground.service.attach(new DeviceRef.Id(target), ANY, OWNER);
         }
     },
     GROW {
         @Override
         void run(Ground ground, Path home, String target) {
-            ground.service.patch(new DeviceRef.Id(target), ANY, resize(2 * BYTES));
+            ground.service.patch(new DeviceRef.Id(target), ANY, resize(2 * BYTES), OWNER);
         }
     },
     SHRINK {
         @Override
         void run(Ground ground, Path home, String target) {
-            ground.service.patch(new DeviceRef.Id(target), ANY, resize(BYTES / 2));
+            ground.service.patch(new DeviceRef.Id(target), ANY, resize(BYTES / 2), OWNER);
         }
     },
     SET_SECTOR_SIZE {
@@ -89,7 +89,8 @@ enum Operation {
                             Optional.empty(),
                             OptionalInt.of(4096),
                             Optional.empty(),
-                            Optional.empty()));
+                            Optional.empty()),
+                    OWNER);
         }
     },
     MOVE {
@@ -115,26 +116,27 @@ enum Operation {
                             Optional.empty(),
                             OptionalInt.empty(),
                             Optional.empty(),
-                            Optional.of(both.getLast())));
+                            Optional.of(both.getLast())),
+                    OWNER);
         }
     },
     DETACH {
         @Override
         void run(Ground ground, Path home, String target) {
-            ground.service.detach(new DeviceRef.Id(target), ANY);
+            ground.service.detach(new DeviceRef.Id(target), ANY, OWNER);
         }
     },
     DELETE {
         @Override
         void run(Ground ground, Path home, String target) {
-            ground.service.delete(new DeviceRef.Id(target), ANY, false);
+            ground.service.delete(new DeviceRef.Id(target), ANY, false, OWNER);
         }
     },
     /** Of a device that is mounted: the test does that. */
     FORCE_DELETE {
         @Override
         void run(Ground ground, Path home, String target) {
-            ground.service.delete(new DeviceRef.Id(target), ANY, true);
+            ground.service.delete(new DeviceRef.Id(target), ANY, true, OWNER);
         }
     },
     DELETE_NAMED {
@@ -145,7 +147,7 @@ enum Operation {
 
         @Override
         void run(Ground ground, Path home, String target) {
-            ground.service.delete(new DeviceRef.Id(target), ANY, false);
+            ground.service.delete(new DeviceRef.Id(target), ANY, false, OWNER);
         }
     },
     DELETE_REUSED {
@@ -157,19 +159,19 @@ enum Operation {
 
         @Override
         void run(Ground ground, Path home, String target) {
-            ground.service.delete(new DeviceRef.Id(target), ANY, false);
+            ground.service.delete(new DeviceRef.Id(target), ANY, false, OWNER);
         }
     },
     END_LEASE {
         @Override
         void run(Ground ground, Path home, String target) {
-            ground.service.endLease(lease(ground, target).id(), ANY);
+            ground.service.endLease(lease(ground, target).id(), ANY, OWNER);
         }
     },
     EXPIRE {
         @Override
         void run(Ground ground, Path home, String target) {
-            ground.service.renew(lease(ground, target).id(), ANY, OptionalLong.of(1));
+            ground.service.renew(lease(ground, target).id(), ANY, OptionalLong.of(1), OWNER);
             ground.advance(Duration.ofSeconds(2));
             ground.service.reap();
             // The release runs on a thread of the agent's, and one of them halts the process.
@@ -179,7 +181,7 @@ enum Operation {
     RENEW {
         @Override
         void run(Ground ground, Path home, String target) {
-            ground.service.renew(lease(ground, target).id(), ANY, OptionalLong.of(RENEWED_SECONDS));
+            ground.service.renew(lease(ground, target).id(), ANY, OptionalLong.of(RENEWED_SECONDS), OWNER);
         }
     },
     GIVE_ALL_BACK {
@@ -194,7 +196,7 @@ enum Operation {
         void run(Ground ground, Path home, String target) {}
     };
 
-    static final String OWNER = "somebody";
+    static final Caller OWNER = new Caller("somebody", Caller.Role.USER, Quota.NONE, Caller.Sight.REDACTED);
     static final RequestKey KEY = new RequestKey("key", "fingerprint");
     static final Precondition ANY = new Precondition.None();
     static final long BYTES = 4 << 20;
@@ -232,7 +234,7 @@ enum Operation {
 
     static LeaseSnapshot lease(Ground ground, String device) {
         return ground.service
-                .get(new DeviceRef.Id(device))
+                .get(new DeviceRef.Id(device), OWNER)
                 .managed()
                 .orElseThrow()
                 .lease();

@@ -62,7 +62,7 @@ class RestartTest {
     }
 
     private static LoopSnapshot device(Ground ground, String id) {
-        return ground.service.get(new DeviceRef.Id(id));
+        return ground.service.get(new DeviceRef.Id(id), Operation.OWNER);
     }
 
     private static LoopState state(Ground ground, String id) {
@@ -92,9 +92,9 @@ class RestartTest {
         try (Ground ground = start()) {
             ready = Operation.create(ground, Operation.spec(), Operation.KEY);
             detached = Operation.create(ground, Operation.spec(), null);
-            ground.service.detach(new DeviceRef.Id(detached), Operation.ANY);
+            ground.service.detach(new DeviceRef.Id(detached), Operation.ANY, Operation.OWNER);
             expired = Operation.create(ground, Operation.spec(), null);
-            ground.service.renew(lease(ground, expired), Operation.ANY, OptionalLong.of(60));
+            ground.service.renew(lease(ground, expired), Operation.ANY, OptionalLong.of(60), Operation.OWNER);
             expiredImage = image(ground, expired);
         }
         Leftovers.remove(home);
@@ -333,13 +333,13 @@ class RestartTest {
             renewed = Operation.create(ground, Operation.spec(), null);
             forgotten = Operation.create(ground, Operation.spec(), null);
             for (String id : List.of(renewed, forgotten)) {
-                ground.service.renew(lease(ground, id), Operation.ANY, OptionalLong.of(1));
+                ground.service.renew(lease(ground, id), Operation.ANY, OptionalLong.of(1), Operation.OWNER);
             }
             ground.advance(Duration.ofSeconds(5));
         }
         try (Ground ground = start()) {
             assertThat(Bystander.remaining(ground, forgotten)).isBetween(8L, 10L);
-            ground.service.renew(lease(ground, renewed), Operation.ANY, OptionalLong.of(600));
+            ground.service.renew(lease(ground, renewed), Operation.ANY, OptionalLong.of(600), Operation.OWNER);
             // Twice: the first look sees that time leapt, and gives everybody the grace once more.
             for (int i = 0; i < 2; i++) {
                 ground.advance(Ground.GRACE.plusSeconds(1));
@@ -371,7 +371,8 @@ class RestartTest {
         Clock moved = Clock.offset(Clock.systemUTC(), Duration.ofDays(days));
         try (Ground ground = Ground.start(home, Backend.IOCTL, "this-boot", moved, Ground.GRACE)) {
             bystander.assertLives(ground);
-            ground.service.renew(bystander.lease(), Operation.ANY, OptionalLong.of(Operation.RENEWED_SECONDS));
+            ground.service.renew(
+                    bystander.lease(), Operation.ANY, OptionalLong.of(Operation.RENEWED_SECONDS), Operation.OWNER);
             ground.service.reap();
             bystander.assertLives(ground);
         }
@@ -390,17 +391,18 @@ class RestartTest {
         String etag;
         try (Ground ground = start()) {
             id = Operation.create(ground, Operation.spec(), null);
-            ground.service.detach(new DeviceRef.Id(id), Operation.ANY);
+            ground.service.detach(new DeviceRef.Id(id), Operation.ANY, Operation.OWNER);
             etag = device(ground, id).etag();
         }
         try (Ground ground = start()) {
             for (int i = 0; i < 20; i++) {
-                ground.service.attach(new DeviceRef.Id(id), Operation.ANY);
+                ground.service.attach(new DeviceRef.Id(id), Operation.ANY, Operation.OWNER);
                 assertThat(device(ground, id).etag()).isNotEqualTo(etag);
-                ground.service.detach(new DeviceRef.Id(id), Operation.ANY);
+                ground.service.detach(new DeviceRef.Id(id), Operation.ANY, Operation.OWNER);
                 assertThat(device(ground, id).etag()).isNotEqualTo(etag);
             }
-            assertThatThrownBy(() -> ground.service.attach(new DeviceRef.Id(id), new Precondition.OneOf(Set.of(etag))))
+            assertThatThrownBy(() -> ground.service.attach(
+                            new DeviceRef.Id(id), new Precondition.OneOf(Set.of(etag)), Operation.OWNER))
                     .isInstanceOf(LoopException.PreconditionFailed.class);
             endEverything(ground);
         }
@@ -439,8 +441,9 @@ class RestartTest {
     }
 
     private static void endEverything(Ground ground) throws IOException {
-        for (LeaseSnapshot lease : ground.service.leases()) {
-            assertThat(ground.service.endLease(lease.id(), Operation.ANY)).isTrue();
+        for (LeaseSnapshot lease : ground.service.leases(Operation.OWNER)) {
+            assertThat(ground.service.endLease(lease.id(), Operation.ANY, Operation.OWNER))
+                    .isTrue();
         }
         assertThat(ground.records().devices()).isEmpty();
         assertThat(ground.records().leases()).isEmpty();

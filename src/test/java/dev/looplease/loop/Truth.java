@@ -32,7 +32,7 @@ final class Truth {
 
     /** The devices that the agent shows. */
     static List<LoopSnapshot> devices(Ground ground) {
-        return ground.service.list(snapshot -> snapshot.managed().isPresent());
+        return ground.service.list(snapshot -> snapshot.managed().isPresent(), Operation.OWNER);
     }
 
     static LoopState state(LoopSnapshot device) {
@@ -53,8 +53,9 @@ final class Truth {
         assertThat(ids(devices))
                 .as("devices and their records")
                 .isEqualTo(new TreeSet<>(records.devices().keySet()));
-        Set<String> leases =
-                ground.service.leases().stream().map(LeaseSnapshot::id).collect(Collectors.toCollection(TreeSet::new));
+        Set<String> leases = ground.service.leases(Operation.OWNER).stream()
+                .map(LeaseSnapshot::id)
+                .collect(Collectors.toCollection(TreeSet::new));
         assertThat(leases)
                 .as("leases and their records")
                 .isEqualTo(new TreeSet<>(records.leases().keySet()));

@@ -1,0 +1,65 @@
+package dev.looplease.security;
+
+import jakarta.servlet.http.HttpServletRequest;
+import java.time.Clock;
+import java.util.Optional;
+import org.jspecify.annotations.Nullable;
+import org.springframework.http.HttpHeaders;
+import org.springframework.security.authentication.AuthenticationManager;
+import org.springframework.security.core.Authentication;
+import org.springframework.security.oauth2.server.resource.authentication.BearerTokenAuthenticationToken;
+import org.springframework.security.oauth2.server.resource.web.BearerTokenResolver;
+
+/** Tells from the token in a request who sends it: one that the agent knows, or one that an identity provider signed. */
+final class BearerTokens implements AuthenticationManager, BearerTokenResolver {
+
+    private static final String SCHEME = "Bearer ";
+
+    private final CredentialStore credentials;
+    private final Optional<AuthenticationManager> provider;
+    private final Clock clock;
+
+    /** @param provider checks signed tokens (JWT); empty where no identity provider is configured */
+    BearerTokens(CredentialStore credentials, Optional<AuthenticationManager> provider, Clock clock) {
+        this.credentials = credentials;
+        this.provider = provider;
+        this.clock = clock;
+    }
+
+    /** From the header alone: a token in a URL or a form ends in logs and histories. */
+    @Override
+    public @Nullable String resolve(HttpServletRequest request) {
+        String header = request.getHeader(HttpHeaders.AUTHORIZATION);
+        return header != null && header.regionMatches(true, 0, SCHEME, 0, SCHEME.length())
+                ? header.substring(SCHEME.length()).strip()
+                : null;
+    }
+
+    @Override
+    public Authentication authenticate(Authentication presented) {
+        String token = ((BearerTokenAuthenticationToken) presented).getToken();
+        Optional<Credential> known = credentials.byToken(token);
+        if (known.isPresent()) {
+            return accept(known.get(), clock);
+        }
+        if (provider.isPresent() && isSigned(token)) {
+            Authentication accepted = provider.get().authenticate(presented);
+            if (accepted != null) {
+                return accepted;
+            }
+        }
+        throw RefusedException.unknown();
+    }
+
+    static CallerAuthentication accept(Credential credential, Clock clock) {
+        if (credential.hasExpired(clock.instant())) {
+            throw RefusedException.expired();
+        }
+        return new CallerAuthentication(credential.caller());
+    }
+
+    /** Three parts with dots between them (RFC 7515, 7.1). */
+    private static boolean isSigned(String token) {
+        return token.chars().filter(c -> c == '.').count() == 2;
+    }
+}
