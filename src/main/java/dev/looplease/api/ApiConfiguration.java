@@ -1,6 +1,8 @@
 package dev.looplease.api;
 
 import dev.looplease.loop.LoopService;
+import dev.looplease.loop.Ticker;
+import dev.looplease.loop.WallClock;
 import java.time.Clock;
 import java.time.Duration;
 import org.apache.catalina.core.StandardHost;
@@ -28,8 +30,8 @@ import tools.jackson.databind.type.LogicalType;
 class ApiConfiguration {
 
     @Bean
-    Clock clock() {
-        return Clock.systemUTC();
+    WallClock wallClock() {
+        return new WallClock(Ticker.boottime(), Clock.systemUTC());
     }
 
     /** Text is text: {@code "name": 7} is a mistake, not a name. (Numbers and booleans: see application.yaml.) */

@@ -4,6 +4,7 @@ import dev.looplease.loop.Caller;
 import dev.looplease.loop.LeaseSnapshot;
 import dev.looplease.loop.LoopException;
 import dev.looplease.loop.LoopService;
+import dev.looplease.loop.WallClock;
 import io.swagger.v3.oas.annotations.Operation;
 import io.swagger.v3.oas.annotations.Parameter;
 import io.swagger.v3.oas.annotations.media.Content;
@@ -11,7 +12,6 @@ import io.swagger.v3.oas.annotations.media.Schema;
 import io.swagger.v3.oas.annotations.responses.ApiResponse;
 import io.swagger.v3.oas.annotations.tags.Tag;
 import java.net.URI;
-import java.time.Clock;
 import java.util.OptionalLong;
 import java.util.regex.Pattern;
 import org.jspecify.annotations.Nullable;
@@ -44,9 +44,9 @@ class LeaseController {
 
     private final LoopService service;
     private final IdempotencyKeys keys;
-    private final Clock clock;
+    private final WallClock clock;
 
-    LeaseController(LoopService service, IdempotencyKeys keys, Clock clock) {
+    LeaseController(LoopService service, IdempotencyKeys keys, WallClock clock) {
         this.service = service;
         this.keys = keys;
         this.clock = clock;
@@ -91,7 +91,7 @@ class LeaseController {
         LeaseSnapshot lease = answer.value().lease();
         ResponseEntity.BodyBuilder response =
                 answer.repeated() ? ResponseEntity.ok() : ResponseEntity.created(URI.create("/leases/" + lease.id()));
-        return response.eTag(lease.etag()).body(LeaseGroupView.of(answer.value(), clock.instant()));
+        return response.eTag(lease.etag()).body(LeaseGroupView.of(answer.value(), clock));
     }
 
     @GetMapping
@@ -181,6 +181,6 @@ class LeaseController {
     }
 
     private LeaseView view(LeaseSnapshot lease) {
-        return LeaseView.of(lease, clock.instant());
+        return LeaseView.of(lease, clock);
     }
 }

@@ -2,12 +2,12 @@ package dev.looplease.api;
 
 import dev.looplease.loop.LeaseSnapshot;
 import dev.looplease.loop.OnExpiry;
+import dev.looplease.loop.WallClock;
 import io.swagger.v3.oas.annotations.media.Schema;
 import java.math.BigDecimal;
 import java.math.RoundingMode;
 import java.time.Duration;
 import java.time.Instant;
-import java.time.temporal.ChronoUnit;
 import java.util.List;
 import java.util.Map;
 import org.jspecify.annotations.Nullable;
@@ -67,7 +67,7 @@ record LeaseView(
         @Schema(description = "The devices that end with it.", example = "[\"k3v9x0q2m7adp1c8\"]")
         List<String> deviceIds) {
 
-    static LeaseView of(LeaseSnapshot lease, Instant now) {
+    static LeaseView of(LeaseSnapshot lease, WallClock clock) {
         @Nullable Duration ttl = lease.ttl();
         @Nullable Duration remaining = lease.remaining() == null ? ttl : lease.remaining();
         Duration maxRemaining = lease.maxRemaining();
@@ -78,16 +78,16 @@ record LeaseView(
                 lease.state(),
                 ttl == null ? null : ttl.toSeconds(),
                 lease.createTime(),
-                remaining == null ? null : after(now, remaining),
+                remaining == null ? null : after(lease, remaining, clock),
                 remaining == null ? null : ceilSeconds(remaining),
                 ttl == null ? null : renewAfter(ttl),
-                maxRemaining == null ? null : after(now, maxRemaining),
+                maxRemaining == null ? null : after(lease, maxRemaining, clock),
                 lease.onExpiry(),
                 lease.deviceIds());
     }
 
-    private static Instant after(Instant now, Duration duration) {
-        return now.plus(duration).truncatedTo(ChronoUnit.MILLIS);
+    private static Instant after(LeaseSnapshot lease, Duration duration, WallClock clock) {
+        return clock.at(lease.atNanos() + duration.toNanos());
     }
 
     /** A lease that lives has at least a second, even where its last fraction runs. */

@@ -6,6 +6,7 @@ import dev.looplease.loop.LoopException;
 import dev.looplease.loop.LoopService;
 import dev.looplease.loop.LoopSnapshot;
 import dev.looplease.loop.LoopState;
+import dev.looplease.loop.WallClock;
 import io.swagger.v3.oas.annotations.Operation;
 import io.swagger.v3.oas.annotations.Parameter;
 import io.swagger.v3.oas.annotations.enums.ParameterIn;
@@ -16,7 +17,6 @@ import io.swagger.v3.oas.annotations.responses.ApiResponse;
 import io.swagger.v3.oas.annotations.tags.Tag;
 import jakarta.servlet.http.HttpServletRequest;
 import java.net.URI;
-import java.time.Clock;
 import java.util.Objects;
 import java.util.function.Predicate;
 import java.util.regex.Pattern;
@@ -52,9 +52,9 @@ class LoopDeviceController {
 
     private final LoopService service;
     private final IdempotencyKeys keys;
-    private final Clock clock;
+    private final WallClock clock;
 
-    LoopDeviceController(LoopService service, IdempotencyKeys keys, Clock clock) {
+    LoopDeviceController(LoopService service, IdempotencyKeys keys, WallClock clock) {
         this.service = service;
         this.keys = keys;
         this.clock = clock;
@@ -296,6 +296,6 @@ class LoopDeviceController {
     }
 
     private LoopDeviceView view(LoopSnapshot device) {
-        return LoopDeviceView.of(device, clock.instant());
+        return LoopDeviceView.of(device, clock);
     }
 }

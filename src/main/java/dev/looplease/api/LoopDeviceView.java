@@ -4,6 +4,7 @@ import dev.looplease.loop.LeaseSnapshot;
 import dev.looplease.loop.LoopSnapshot;
 import dev.looplease.loop.LoopState;
 import dev.looplease.loop.OnExpiry;
+import dev.looplease.loop.WallClock;
 import dev.looplease.losetup.LoopDevice;
 import dev.looplease.losetup.Partition;
 import dev.looplease.posix.DeviceNumber;
@@ -175,7 +176,7 @@ record LoopDeviceView(
         }
     }
 
-    static LoopDeviceView of(LoopSnapshot snapshot, Instant now) {
+    static LoopDeviceView of(LoopSnapshot snapshot, WallClock clock) {
         Optional<LoopSnapshot.Managed> managed = snapshot.managed();
         Optional<LoopDevice> device = snapshot.observed();
         return new LoopDeviceView(
@@ -205,7 +206,7 @@ record LoopDeviceView(
                 managed.map(LoopSnapshot.Managed::owner).orElse(null),
                 managed.map(LoopSnapshot.Managed::labels).orElse(Map.of()),
                 managed.map(LoopSnapshot.Managed::createTime).orElse(null),
-                managed.map(known -> DeviceLease.of(LeaseView.of(known.lease(), now)))
+                managed.map(known -> DeviceLease.of(LeaseView.of(known.lease(), clock)))
                         .orElse(null));
     }
 

@@ -231,6 +231,7 @@ final class Lease {
                 terms.labels(),
                 times.claimed() == null ? LeaseSnapshot.State.ACTIVE : LeaseSnapshot.State.RELEASING,
                 terms.onExpiry(),
+                now,
                 times.ttl(),
                 terms.createTime(),
                 remaining(times.deadline(), now),

@@ -10,6 +10,7 @@ import org.jspecify.annotations.Nullable;
  * A lease as it was at one moment.
  *
  * @param revision rises with its devices and its state, not with time or renewals
+ * @param atNanos when that moment was, by the ticker
  * @param ttl from each renewal; null for a permanent lease
  * @param remaining until it expires; null for a permanent lease, and while its only device is being made
  * @param maxRemaining until it cannot be renewed any more; null when it always can
@@ -21,6 +22,7 @@ public record LeaseSnapshot(
         Map<String, String> labels,
         State state,
         OnExpiry onExpiry,
+        long atNanos,
         @Nullable Duration ttl,
         Instant createTime,
         @Nullable Duration remaining,

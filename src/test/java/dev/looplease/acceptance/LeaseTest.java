@@ -16,6 +16,25 @@ import tools.jackson.databind.JsonNode;
 @KernelTest
 class LeaseTest extends HttpTest {
 
+    /** The fault: each look told another millisecond, and who compared two answers saw a lease that had moved. */
+    @Test
+    void tellsTheSameEndWhoeverAsksUntilItIsRenewed() {
+        Answer device = created("sizeMb", 1, "ttlSeconds", 60);
+        String end = device.field("lease").path("expireTime").asString();
+
+        for (int i = 0; i < 20; i++) {
+            assertThat(agent.device(device.id())
+                            .field("lease")
+                            .path("expireTime")
+                            .asString())
+                    .isEqualTo(end);
+            assertThat(agent.lease(device.leaseId()).text("expireTime")).isEqualTo(end);
+        }
+        assertThat(agent.items("/leases").getFirst().path("expireTime").asString())
+                .isEqualTo(end);
+        assertThat(agent.renew(device.leaseId()).expect(200).text("expireTime")).isGreaterThan(end);
+    }
+
     @Test
     void showsTheDevicesLease() {
         Instant before = Instant.now();
