@@ -38,7 +38,18 @@ public record LeaseSnapshot(
     /** The same without what its owner alone should know: labels. */
     LeaseSnapshot redacted() {
         return new LeaseSnapshot(
-                id, revision, owner, Map.of(), state, onExpiry, ttl, createTime, remaining, maxRemaining, deviceIds);
+                id,
+                revision,
+                owner,
+                Map.of(),
+                state,
+                onExpiry,
+                atNanos,
+                ttl,
+                createTime,
+                remaining,
+                maxRemaining,
+                deviceIds);
     }
 
     /** A strong entity tag (RFC 9110, 8.8.3). */
