@@ -27,6 +27,11 @@ class LoopleaseConfiguration {
     private static final Path BOOT_ID = Path.of("/proc/sys/kernel/random/boot_id");
 
     @Bean
+    Clock clock() {
+        return Clock.systemUTC();
+    }
+
+    @Bean
     Losetup losetup(LoopleaseProperties properties) throws IOException {
         return Losetups.select(properties.backend());
     }
