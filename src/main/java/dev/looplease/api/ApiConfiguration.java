@@ -30,8 +30,8 @@ import tools.jackson.databind.type.LogicalType;
 class ApiConfiguration {
 
     @Bean
-    WallClock wallClock() {
-        return new WallClock(Ticker.boottime(), Clock.systemUTC());
+    WallClock wallClock(Clock clock) {
+        return new WallClock(Ticker.boottime(), clock);
     }
 
     /** Text is text: {@code "name": 7} is a mistake, not a name. (Numbers and booleans: see application.yaml.) */

@@ -1,6 +1,7 @@
 package dev.looplease.api;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.awaitility.Awaitility.await;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import dev.looplease.LoopleaseApplication;
@@ -15,6 +16,7 @@ import java.net.http.HttpResponse;
 import java.net.http.HttpResponse.BodyHandlers;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
@@ -48,6 +50,15 @@ class OpenApiContractTest {
         agent = SpringApplication.run(
                 LoopleaseApplication.class, "--server.port=0", "--looplease.state-dir=" + stateDirectory);
         root = URI.create("http://127.0.0.1:" + agent.getEnvironment().getRequiredProperty("local.server.port"));
+        // The port opens before recovery is over; until then everything is 503.
+        await().atMost(Duration.ofSeconds(20))
+                .until(() -> answer("/v3/api-docs").statusCode() == 200);
+    }
+
+    private static HttpResponse<String> answer(String path, String... headers)
+            throws IOException, InterruptedException {
+        HttpRequest.Builder request = HttpRequest.newBuilder(root.resolve(path));
+        return HTTP.send((headers.length == 0 ? request : request.headers(headers)).build(), BodyHandlers.ofString());
     }
 
     @AfterAll
@@ -131,8 +142,7 @@ class OpenApiContractTest {
     }
 
     private static String get(String path, String header, String value) throws IOException, InterruptedException {
-        var answer = HTTP.send(
-                HttpRequest.newBuilder(root.resolve(path)).header(header, value).build(), BodyHandlers.ofString());
+        var answer = answer(path, header, value);
         assertThat(answer.statusCode()).as(path).isEqualTo(200);
         return answer.body();
     }
