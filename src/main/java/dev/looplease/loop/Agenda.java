@@ -45,6 +45,17 @@ final class Agenda {
         }
     }
 
+    /**
+     * Notes a reminder, unless the subject has an earlier one. Two who change the same lease at once may come here in
+     * another order than they changed it; what was noted too early only makes somebody look once more.
+     */
+    synchronized void putNoLater(long at, Subject subject) {
+        Entry known = bySubject.get(subject);
+        if (known == null || at < known.at()) {
+            put(at, subject);
+        }
+    }
+
     synchronized void cancel(Subject subject) {
         Entry entry = bySubject.remove(subject);
         if (entry != null) {

@@ -120,7 +120,7 @@ final class LeaseBook {
         }
         Step.RENEWED.reached();
         if (lease.deadline() < before) {
-            agenda.put(lease.deadline(), subject(lease.id()));
+            agenda.putNoLater(lease.deadline(), subject(lease.id()));
         }
         return lease.snapshot(now);
     }
@@ -188,7 +188,7 @@ final class LeaseBook {
             event(lease, EndReason.EXPIRED);
             releaseDevices(lease, EndReason.EXPIRED);
         } else if (lease.claimed() == null) {
-            agenda.put(Math.max(lease.deadline(), claimsFrom), subject(id));
+            agenda.putNoLater(Math.max(lease.deadline(), claimsFrom), subject(id));
         }
     }
 
