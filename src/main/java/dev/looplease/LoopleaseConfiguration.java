@@ -33,7 +33,7 @@ class LoopleaseConfiguration {
 
     @Bean
     Losetup losetup(LoopleaseProperties properties) throws IOException {
-        return Losetups.select(properties.backend());
+        return Losetups.select(properties.backend(), properties.nodePolicy());
     }
 
     @Bean

@@ -2,6 +2,7 @@ package dev.looplease;
 
 import dev.looplease.loop.Limits;
 import dev.looplease.losetup.Backend;
+import dev.looplease.losetup.NodePolicy;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.List;
@@ -18,6 +19,8 @@ import org.springframework.util.unit.DataSize;
  * @param imagesDir where images without a path are made; {@code images} below {@code stateDir} by default
  * @param imageRoots further directories in which clients may name images
  * @param backend how to speak to the kernel: {@code auto}, {@code ioctl} or {@code losetup}
+ * @param preparedNodes free loop devices that the agent makes at its start and keeps; with ioctls only
+ * @param pruneNodesAfter how long a loop device that the agent added must have been free before it is removed
  * @param maxDevices devices at once
  * @param maxImageSize the largest image; none by default
  * @param maxTotalSize all images together, sparse ones in full; none by default
@@ -30,6 +33,8 @@ public record LoopleaseProperties(
         @Nullable Path imagesDir,
         @DefaultValue List<Path> imageRoots,
         @DefaultValue("auto") Backend backend,
+        @DefaultValue("8") int preparedNodes,
+        @DefaultValue("10m") Duration pruneNodesAfter,
         @DefaultValue("10000") int maxDevices,
         @Nullable DataSize maxImageSize,
         @Nullable DataSize maxTotalSize,
@@ -63,6 +68,10 @@ public record LoopleaseProperties(
 
     Path imagesDirectory() {
         return imagesDir == null ? stateDir.resolve("images") : imagesDir;
+    }
+
+    NodePolicy nodePolicy() {
+        return new NodePolicy(preparedNodes, pruneNodesAfter);
     }
 
     Limits limits() {

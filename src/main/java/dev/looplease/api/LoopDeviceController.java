@@ -1,11 +1,13 @@
 package dev.looplease.api;
 
 import dev.looplease.loop.Caller;
+import dev.looplease.loop.DeviceFilter;
 import dev.looplease.loop.DeviceRef;
 import dev.looplease.loop.LoopException;
 import dev.looplease.loop.LoopService;
 import dev.looplease.loop.LoopSnapshot;
 import dev.looplease.loop.LoopState;
+import dev.looplease.loop.Slice;
 import dev.looplease.loop.WallClock;
 import io.swagger.v3.oas.annotations.Operation;
 import io.swagger.v3.oas.annotations.Parameter;
@@ -17,9 +19,9 @@ import io.swagger.v3.oas.annotations.responses.ApiResponse;
 import io.swagger.v3.oas.annotations.tags.Tag;
 import jakarta.servlet.http.HttpServletRequest;
 import java.net.URI;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.Objects;
-import java.util.function.Predicate;
-import java.util.regex.Pattern;
 import org.jspecify.annotations.Nullable;
 import org.springframework.http.HttpHeaders;
 import org.springframework.http.HttpStatus;
@@ -46,9 +48,6 @@ class LoopDeviceController {
     private static final String REF =
             "The device's id, or the kernel's name (loop7). A change by name needs If-Match, because a loop number changes hands.";
     private static final String IF_MATCH = "Only if the device still has this ETag; 412 otherwise.";
-
-    private static final Page.Order<LoopSnapshot> ORDER =
-            new Page.Order<>(LoopDeviceController::key, Pattern.compile("a[0-9]{7}|d[0-9a-z]+"));
 
     private final LoopService service;
     private final IdempotencyKeys keys;
@@ -142,41 +141,23 @@ class LoopDeviceController {
                     String pageToken,
             HttpServletRequest request,
             @AuthenticationPrincipal Caller caller) {
-        Predicate<LoopSnapshot> wanted =
-                device -> (managed == null || managed == device.managed().isPresent())
-                        && (leaseId == null
-                                || device.managed()
-                                        .filter(ours -> ours.lease().id().equals(leaseId))
-                                        .isPresent())
-                        && (state == null
-                                || device.managed()
-                                        .filter(ours -> ours.state() == state)
-                                        .isPresent());
+        Page.checkSize(pageSize);
+        List<DeviceFilter.Label> labels = new ArrayList<>();
         // Read by hand: Spring would split a single value at its commas.
         for (String label : Objects.requireNonNullElse(request.getParameterValues("label"), new String[0])) {
-            wanted = wanted.and(hasLabel(label));
+            labels.add(parseLabel(label));
         }
-        Page<LoopDeviceView> page = Page.of(service.list(wanted, caller), ORDER, pageSize, pageToken, this::view);
-        return new LoopDevicePage(page.items(), page.nextPageToken());
+        Slice slice = service.list(
+                new DeviceFilter(managed, leaseId, state, labels), DevicePlaces.parse(pageToken), pageSize, caller);
+        return new LoopDevicePage(slice.items().stream().map(this::view).toList(), DevicePlaces.token(slice.next()));
     }
 
-    private static Predicate<LoopSnapshot> hasLabel(String text) {
+    private static DeviceFilter.Label parseLabel(String text) {
         int equals = text.indexOf('=');
         if (equals < 1) {
             throw new LoopException.Invalid("label", "must be key=value, not " + text);
         }
-        String key = text.substring(0, equals);
-        String value = text.substring(equals + 1);
-        return device -> device.managed()
-                .filter(ours -> value.equals(ours.labels().get(key)))
-                .isPresent();
-    }
-
-    /** Attached devices by number, then detached ones by id. */
-    private static String key(LoopSnapshot device) {
-        return device.observed()
-                .map(attached -> String.format("a%07d", attached.number()))
-                .orElseGet(() -> "d" + device.requiredId());
+        return new DeviceFilter.Label(text.substring(0, equals), text.substring(equals + 1));
     }
 
     @GetMapping("/{ref}")

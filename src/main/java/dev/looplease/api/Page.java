@@ -32,9 +32,7 @@ record Page<T>(List<T> items, @Nullable String nextPageToken) {
     static <S, T> Page<T> of(
             List<S> all, Order<S> order, int pageSize, @Nullable String pageToken, Function<S, T> view) {
         Function<S, String> key = order.key();
-        if (pageSize < 1 || pageSize > LARGEST_SIZE) {
-            throw new LoopException.Invalid("pageSize", "must be between 1 and " + LARGEST_SIZE + ", not " + pageSize);
-        }
+        checkSize(pageSize);
         int from = 0;
         if (pageToken != null) {
             String last = decode(pageToken, order.grammar());
@@ -47,11 +45,17 @@ record Page<T>(List<T> items, @Nullable String nextPageToken) {
         return new Page<>(items, to < all.size() ? encode(key.apply(all.get(to - 1))) : null);
     }
 
-    private static String encode(String key) {
+    static void checkSize(int pageSize) {
+        if (pageSize < 1 || pageSize > LARGEST_SIZE) {
+            throw new LoopException.Invalid("pageSize", "must be between 1 and " + LARGEST_SIZE + ", not " + pageSize);
+        }
+    }
+
+    static String encode(String key) {
         return Base64.getUrlEncoder().withoutPadding().encodeToString(key.getBytes(StandardCharsets.UTF_8));
     }
 
-    private static String decode(String token, Pattern grammar) {
+    static String decode(String token, Pattern grammar) {
         try {
             String key = new String(Base64.getUrlDecoder().decode(token), StandardCharsets.UTF_8);
             if (grammar.matcher(key).matches()) {

@@ -15,7 +15,8 @@ import java.util.HashSet;
 import java.util.List;
 import java.util.Optional;
 import java.util.Set;
-import java.util.function.Predicate;
+import java.util.SortedSet;
+import java.util.TreeSet;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -26,10 +27,6 @@ import org.slf4j.LoggerFactory;
 final class Inventory {
 
     private static final Logger log = LoggerFactory.getLogger(Inventory.class);
-
-    private static final Comparator<LoopSnapshot> BY_NUMBER_THEN_ID = Comparator.comparingInt((LoopSnapshot loop) ->
-                    loop.observed().map(LoopDevice::number).orElse(Integer.MAX_VALUE))
-            .thenComparing(loop -> loop.managed().map(LoopSnapshot.Managed::id).orElse(""));
 
     private final LoopRegistry registry;
     private final Losetup losetup;
@@ -108,42 +105,152 @@ final class Inventory {
     }
 
     private Optional<LoopDevice> inspect(int number) {
+        return kernel(() -> losetup.inspect(number));
+    }
+
+    /**
+     * A part of the list: every attached loop device of the host by number, then our detached ones by id, as the caller may
+     * see them. Only as many devices are looked at as the part needs.
+     */
+    Slice list(DeviceFilter filter, Slice.Place after, int most, Caller caller) {
+        Walk walk = new Walk(filter, most, caller);
+        if (!after.isDetached()) {
+            walk.attached(after.number());
+        }
+        if (!walk.isFull()) {
+            walk.detached(after.id());
+        }
+        return walk.slice();
+    }
+
+    /** One part of the list in the making. It looks for one more than is wanted, to know whether there is more. */
+    private final class Walk {
+
+        private final DeviceFilter filter;
+        private final int most;
+        private final Caller caller;
+        private final List<LoopSnapshot> items = new ArrayList<>();
+        private final List<Slice.Place> places = new ArrayList<>();
+        private final Set<ManagedLoop> seen = new HashSet<>();
+        /** Detached when the walk began; or the kernel has lost them, as the walk found. */
+        private final Set<ManagedLoop> detached = new HashSet<>();
+
+        Walk(DeviceFilter filter, int most, Caller caller) {
+            this.filter = filter;
+            this.most = most;
+            this.caller = caller;
+            for (ManagedLoop loop : registry.loops()) {
+                if (loop.standing().attachment() == null) {
+                    detached.add(loop);
+                }
+            }
+        }
+
+        boolean isFull() {
+            return items.size() > most;
+        }
+
+        Slice slice() {
+            return isFull()
+                    ? new Slice(List.copyOf(items.subList(0, most)), places.get(most - 1))
+                    : new Slice(List.copyOf(items), null);
+        }
+
+        void attached(int after) {
+            SortedSet<Integer> numbers = new TreeSet<>(registry.numbers());
+            if (filter.wantsForeign(caller)) {
+                numbers.addAll(kernel(losetup::numbers));
+            }
+            List<Integer> left = new ArrayList<>(numbers.tailSet(after + 1));
+            for (int from = 0; from < left.size() && !isFull(); ) {
+                int to = Math.min(left.size(), from + most + 1 - items.size());
+                look(left.subList(from, to));
+                from = to;
+            }
+        }
+
+        private void look(List<Integer> numbers) {
+            List<Integer> candidates =
+                    numbers.stream().filter(this::mayBeWanted).toList();
+            Set<ManagedLoop> lost = new HashSet<>();
+            candidates.forEach(number -> registry.loop(number).ifPresent(lost::add));
+            for (LoopDevice device : kernel(() -> losetup.list(candidates))) {
+                Optional<ManagedLoop> owner = owner(device);
+                owner.ifPresent(lost::remove);
+                boolean wanted = owner.map(loop -> filter.wants(loop, caller))
+                        .orElseGet(() -> filter.wantsForeign(caller) && !isBeingMade(device));
+                if (wanted) {
+                    owner.ifPresent(seen::add);
+                    add(
+                            owner.map(loop -> snapshot(loop, Optional.of(device)))
+                                    .orElseGet(() -> new LoopSnapshot(Optional.empty(), Optional.of(device))),
+                            Slice.Place.at(device.number()));
+                }
+            }
+            for (ManagedLoop loop : lost) {
+                mend(loop);
+                detached.add(loop);
+            }
+        }
+
+        private void add(LoopSnapshot snapshot, Slice.Place place) {
+            caller.view(snapshot).ifPresent(seenByCaller -> {
+                items.add(seenByCaller);
+                places.add(place);
+            });
+        }
+
+        private boolean mayBeWanted(int number) {
+            Optional<ManagedLoop> recorded = registry.loop(number);
+            if (recorded.isEmpty() || filter.wants(recorded.get(), caller)) {
+                return recorded.isPresent() || filter.wantsForeign(caller);
+            }
+            LoopIdentity attachment = recorded.get().standing().attachment();
+            return filter.wantsForeign(caller) && (attachment == null || !losetup.isBound(attachment));
+        }
+
+        void detached(String after) {
+            for (ManagedLoop loop : registry.loops()) {
+                if (loop.standing().attachment() == null) {
+                    detached.add(loop);
+                }
+            }
+            List<ManagedLoop> left = detached.stream()
+                    .filter(loop -> loop.wasAnnounced() && loop.id().compareTo(after) > 0)
+                    .filter(loop -> filter.wants(loop, caller) && !seen.contains(loop))
+                    .sorted(Comparator.comparing(ManagedLoop::id))
+                    .toList();
+            for (ManagedLoop loop : left) {
+                if (isFull()) {
+                    return;
+                }
+                LoopSnapshot snapshot = observe(loop);
+                if (registry.loop(loop.id()).isPresent()) {
+                    add(snapshot, Slice.Place.at(loop.id()));
+                }
+            }
+        }
+    }
+
+    private interface Look<T> {
+        T ask() throws LosetupException;
+    }
+
+    private static <T> T kernel(Look<T> look) {
         try {
-            return losetup.inspect(number);
+            return look.ask();
         } catch (LosetupException e) {
             throw Failures.of(e);
         }
     }
 
-    /** Every attached loop device of the host by number, then our detached ones by id, as the caller may see them. */
-    List<LoopSnapshot> list(Predicate<LoopSnapshot> wanted, Caller caller) {
-        List<LoopDevice> attached;
+    /** Lets the kernel have as many loop devices as it should; that it could not is no reason to stop. */
+    void tendNodes() {
         try {
-            attached = losetup.list();
+            losetup.tend();
         } catch (LosetupException e) {
-            throw Failures.of(e);
+            log.warn("Free loop devices could not be added or removed.", e);
         }
-        List<LoopSnapshot> all = new ArrayList<>(attached.size());
-        Set<String> seen = new HashSet<>();
-        for (LoopDevice device : attached) {
-            if (isBeingMade(device)) {
-                continue;
-            }
-            LoopSnapshot snapshot = observe(device);
-            snapshot.managed().ifPresent(ours -> seen.add(ours.id()));
-            // Asked of what the caller sees: a filter must not tell what the list does not show.
-            caller.view(snapshot).filter(wanted).ifPresent(all::add);
-        }
-        for (ManagedLoop loop : registry.loops()) {
-            if (loop.wasAnnounced() && caller.sees(loop.owner()) && !seen.contains(loop.id())) {
-                LoopSnapshot snapshot = observe(loop);
-                if (registry.loop(loop.id()).isPresent()) {
-                    caller.view(snapshot).filter(wanted).ifPresent(all::add);
-                }
-            }
-        }
-        all.sort(BY_NUMBER_THEN_ID);
-        return all;
     }
 
     /** Brings every record in line with the kernel; one that cannot be judged now does not keep the others from it. */

@@ -11,6 +11,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.function.Consumer;
 import java.util.function.Predicate;
@@ -369,6 +370,11 @@ public final class LoopRegistry {
     /** Whose attachment the number was when we last looked; the kernel may say otherwise by now. */
     Optional<ManagedLoop> loop(int number) {
         return Optional.ofNullable(byNumber.get(number));
+    }
+
+    /** The numbers of our attachments, likewise. */
+    Set<Integer> numbers() {
+        return byNumber.keySet();
     }
 
     Collection<ManagedLoop> loops() {

@@ -23,7 +23,6 @@ import java.util.OptionalLong;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Function;
-import java.util.function.Predicate;
 import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
@@ -115,6 +114,7 @@ public final class LoopService {
         Recovery.Report report = recovery.run();
         reaper.start();
         become(Phase.RECOVERING, Phase.SERVING);
+        inventory.tendNodes();
         return report;
     }
 
@@ -415,9 +415,14 @@ public final class LoopService {
         };
     }
 
-    /** Every attached loop device of the host by number, then our detached ones by id, as the caller may see them. */
-    public List<LoopSnapshot> list(Predicate<LoopSnapshot> wanted, Caller caller) {
-        return inventory.list(wanted, caller);
+    /**
+     * A part of the list: every attached loop device of the host by number, then our detached ones by id; as the caller may
+     * see them.
+     *
+     * @param most how many at once
+     */
+    public Slice list(DeviceFilter filter, Slice.Place after, int most, Caller caller) {
+        return inventory.list(filter, after, most, caller);
     }
 
     /** Who uses an attached device, ours or foreign, looked up now; where, only if the caller may see all of it. */

@@ -92,6 +92,7 @@ public final class Reaper implements AutoCloseable {
                 case COMPARISON -> {
                     agenda.put(now + COMPARE_EVERY.toNanos(), COMPARISON);
                     releaser.background(inventory::mendAll);
+                    releaser.background(inventory::tendNodes);
                 }
             }
         }

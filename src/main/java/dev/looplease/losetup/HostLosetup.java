@@ -5,7 +5,11 @@ import dev.looplease.posix.Posix;
 import dev.looplease.posix.PosixException;
 import java.io.IOException;
 import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
 import java.util.Optional;
+import java.util.concurrent.ConcurrentHashMap;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -21,6 +25,12 @@ abstract class HostLosetup implements Losetup {
         sysfs = new LoopSysfs(sys);
         nodes = new LoopNodes(dev, sysfs);
     }
+
+    /** Attachments that were read in full, by number. */
+    private final Map<Integer, LoopDevice> known = new ConcurrentHashMap<>();
+
+    /** More devices than this are cheaper to list with all partitions of the host than one by one. */
+    private static final int FEW = 200;
 
     abstract OpenHandle handle(Fd device, LoopIdentity identity);
 
@@ -54,6 +64,73 @@ abstract class HostLosetup implements Losetup {
     @Override
     public final boolean isBound(LoopIdentity identity) {
         return sysfs.isBound(identity);
+    }
+
+    @Override
+    public final List<Integer> numbers() throws LosetupException {
+        try {
+            return sysfs.numbers();
+        } catch (IOException e) {
+            throw LosetupException.of(e);
+        }
+    }
+
+    @Override
+    public final List<LoopDevice> list(List<Integer> numbers) throws LosetupException {
+        try {
+            List<Integer> bound =
+                    numbers.stream().filter(this::isBoundOrForgotten).toList();
+            learn(bound.stream().filter(number -> !known.containsKey(number)).toList());
+            Map<Integer, List<Integer>> partitions =
+                    bound.size() > FEW ? sysfs.inventory().partitions() : Map.of();
+            List<LoopDevice> devices = new ArrayList<>(bound.size());
+            for (int number : bound) {
+                unlessBroken(number, () -> {
+                            List<Integer> found = bound.size() > FEW
+                                    ? partitions.getOrDefault(number, List.of())
+                                    : sysfs.partitionNumbers(number);
+                            Optional<LoopDevice> again = again(number, found);
+                            return again.isPresent() ? again : inspect(number);
+                        })
+                        .ifPresent(devices::add);
+            }
+            return devices;
+        } catch (IOException e) {
+            throw LosetupException.of(e);
+        }
+    }
+
+    private boolean isBoundOrForgotten(int number) {
+        boolean bound = sysfs.isBound(number);
+        if (!bound) {
+            known.remove(number);
+        }
+        return bound;
+    }
+
+    /** Reads several at once that were not read before, where that is cheaper. */
+    void learn(List<Integer> unknown) throws IOException {}
+
+    /** Remembers what has been read in full. */
+    final LoopDevice remember(LoopDevice device) {
+        // Without a generation number nobody can tell whether it is still that attachment.
+        if (device.diskSeq() != 0) {
+            known.put(device.number(), device);
+        }
+        return device;
+    }
+
+    /** An attachment that was read before as it is now; empty where there was none, or it has ended. */
+    private Optional<LoopDevice> again(int number, List<Integer> partitionNumbers) throws IOException {
+        LoopDevice before = known.get(number);
+        if (before == null) {
+            return Optional.empty();
+        }
+        Optional<LoopDevice> now = sysfs.again(before, partitionNumbers);
+        if (now.isEmpty()) {
+            known.remove(number, before);
+        }
+        return now;
     }
 
     /** One device of a list. */

@@ -30,6 +30,7 @@ final class LoopIoctls {
     static final int LOOP_CONFIGURE = 0x4C0A;
 
     static final int LOOP_CTL_ADD = 0x4C80;
+    static final int LOOP_CTL_REMOVE = 0x4C81;
     static final int LOOP_CTL_GET_FREE = 0x4C82;
 
     static final int BLKROGET = 0x125E;

@@ -70,6 +70,22 @@ final class LoopSysfs {
         return new Inventory(devices, partitions);
     }
 
+    /** The numbers of all loop devices, bound or not. Half the price of {@link #inventory}. */
+    List<Integer> numbers() throws IOException {
+        String[] names = block.toFile().list();
+        if (names == null) {
+            throw new IOException(block + " cannot be read");
+        }
+        List<Integer> numbers = new ArrayList<>();
+        for (String name : names) {
+            if (name.startsWith("loop") && NAME.matcher(name).matches()) {
+                numbers.add(Integer.parseInt(name.substring("loop".length())));
+            }
+        }
+        numbers.sort(Comparator.naturalOrder());
+        return numbers;
+    }
+
     /** The bound ones' numbers and their generations. */
     SortedMap<Integer, Long> boundDiskSeqs() throws IOException {
         SortedMap<Integer, Long> bound = new TreeMap<>();
@@ -109,7 +125,15 @@ final class LoopSysfs {
     }
 
     boolean isAutoclear(int number) throws IOException {
-        return attribute(number, "loop/autoclear").filter("1"::equals).isPresent();
+        return isSet(number, "loop/autoclear");
+    }
+
+    boolean isPartScan(int number) throws IOException {
+        return isSet(number, "loop/partscan");
+    }
+
+    private boolean isSet(int number, String flag) throws IOException {
+        return attribute(number, flag).filter("1"::equals).isPresent();
     }
 
     /** 0 where there is none, be it the device or, before 5.15, the number. */
@@ -125,6 +149,43 @@ final class LoopSysfs {
     /** The number of the device's node. */
     Optional<DeviceNumber> node(int number) throws IOException {
         return attribute(number, "dev").map(DeviceNumber::parse);
+    }
+
+    /** That attachment with what may have changed since it was read; empty where it has ended. */
+    Optional<LoopDevice> again(LoopDevice before, List<Integer> partitionNumbers) throws IOException {
+        int number = before.number();
+        Optional<String> size = attribute(number, "size");
+        Optional<String> sectorSize = attribute(number, "queue/logical_block_size");
+        Optional<String> text = backingText(number);
+        boolean autoclear = isAutoclear(number);
+        boolean directIo = isSet(number, "loop/dio");
+        boolean partScan = isPartScan(number);
+        List<Partition> partitions = partitions(number, partitionNumbers);
+        // Read last: it only rises, so that all of the above belongs to that attachment.
+        if (size.isEmpty() || sectorSize.isEmpty() || text.isEmpty() || diskSeq(number) != before.diskSeq()) {
+            return Optional.empty();
+        }
+        BackingFile backing = text.get().equals(before.backingFile()) && !before.backingFileDeleted()
+                ? new BackingFile(before.backingFile(), false)
+                : BackingFile.of(text.get(), before.backingDevice(), before.backingInode());
+        return Optional.of(new LoopDevice(
+                number,
+                before.node(),
+                Long.parseLong(size.get()) * SECTOR,
+                Integer.parseInt(sectorSize.get()),
+                before.offsetBytes(),
+                before.sizeLimitBytes(),
+                before.readOnly(),
+                directIo,
+                autoclear,
+                partScan,
+                before.diskSeq(),
+                backing.path(),
+                backing.deleted(),
+                before.backingDevice(),
+                before.backingInode(),
+                partitions,
+                before.tag()));
     }
 
     /** Empty where nothing is bound. */

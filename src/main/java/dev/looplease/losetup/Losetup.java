@@ -22,8 +22,20 @@ public interface Losetup {
     /** The device of that number; empty where none is, or where nothing is bound to it. */
     Optional<LoopDevice> inspect(int number) throws LosetupException;
 
+    /** The numbers of all loop devices, bound or not, in their order. */
+    List<Integer> numbers() throws LosetupException;
+
+    /**
+     * Those of these numbers that are bound, in the same order. Of an attachment that was read before only what may change
+     * while it lasts is read anew (not its section, whether it is read-only, and the tag), from sysfs alone: that opens no
+     * device, and so is in nobody's way.
+     */
+    List<LoopDevice> list(List<Integer> numbers) throws LosetupException;
+
     /** Every bound loop device of the host, in the order of their numbers. */
-    List<LoopDevice> list() throws LosetupException;
+    default List<LoopDevice> list() throws LosetupException {
+        return list(numbers());
+    }
 
     /**
      * Opens a device and verifies, while holding it open, that it is still that attachment. While the handle is open
@@ -32,6 +44,12 @@ public interface Losetup {
      * @return empty when that attachment is no more, whatever may be bound to its number now
      */
     Optional<LoopHandle> open(LoopIdentity identity) throws LosetupException;
+
+    /**
+     * Keeps free loop devices ready, and removes those that it has added and that nobody needs any more: as its
+     * {@link NodePolicy} says. It takes its time.
+     */
+    default void tend() throws LosetupException {}
 
     /** Whether that very attachment is still bound. Cheap, and opens nothing: it reads sysfs alone. */
     boolean isBound(LoopIdentity identity);

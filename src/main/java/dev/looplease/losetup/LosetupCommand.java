@@ -268,7 +268,7 @@ final class LosetupCommand extends HostLosetup {
                 }
                 Optional<LoopDevice> device = read(number).filter(now -> now.diskSeq() == diskSeq);
                 if (device.isPresent()) {
-                    return device;
+                    return device.map(this::remember);
                 }
             }
             throw new LosetupException.KernelError(
@@ -288,8 +288,15 @@ final class LosetupCommand extends HostLosetup {
         return Optional.empty();
     }
 
+    /** One process reads them all. */
     @Override
-    public List<LoopDevice> list() throws LosetupException {
+    void learn(List<Integer> unknown) throws IOException {
+        if (unknown.size() > 1) {
+            readAll().forEach(this::remember);
+        }
+    }
+
+    private List<LoopDevice> readAll() throws LosetupException {
         try {
             SortedMap<Integer, Long> before = sysfs.boundDiskSeqs();
             for (int number : before.keySet()) {

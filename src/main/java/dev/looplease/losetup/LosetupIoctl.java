@@ -8,37 +8,38 @@ import dev.looplease.posix.PosixException;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.time.Duration;
-import java.util.ArrayList;
 import java.util.List;
-import java.util.Map;
 import java.util.Optional;
-import java.util.concurrent.ConcurrentSkipListSet;
 import java.util.concurrent.ThreadLocalRandom;
 import java.util.concurrent.locks.LockSupport;
-import java.util.concurrent.locks.ReentrantLock;
 
 /**
  * Speaks to the kernel by ioctls; needs LOOP_CONFIGURE, Linux 5.8.
  *
- * <p>Finding a free number: LOOP_CTL_GET_FREE reserves nothing, so everybody who asks at once is told the same number,
- * and it takes longer the more devices there are. Therefore the numbers that this process has unbound are tried first,
- * the lowest first; the kernel is asked by one thread at a time; and whoever loses against another process tries anew
- * after a short random pause.
+ * <p>Whoever loses a number of {@link LoopNumbers} against another process tries anew after a short random pause.
  */
 final class LosetupIoctl extends HostLosetup {
 
     /** How long a free number is sought while others keep taking it: some thousand attempts. */
     private static final Duration PATIENCE = Duration.ofSeconds(5);
 
-    private final ConcurrentSkipListSet<Integer> unbound = new ConcurrentSkipListSet<>();
-    private final ReentrantLock asking = new ReentrantLock();
+    private final LoopNumbers numbers;
 
     LosetupIoctl() {
-        this(Path.of("/dev"), Path.of("/sys"));
+        this(NodePolicy.LAZY);
+    }
+
+    LosetupIoctl(NodePolicy policy) {
+        this(Path.of("/dev"), Path.of("/sys"), policy);
     }
 
     LosetupIoctl(Path dev, Path sys) {
+        this(dev, sys, NodePolicy.LAZY);
+    }
+
+    private LosetupIoctl(Path dev, Path sys, NodePolicy policy) {
         super(dev, sys);
+        numbers = new LoopNumbers(nodes.control(), sysfs, policy);
     }
 
     /** Whether this process, in its container, can use the ioctls of this kernel; a reason where it cannot. */
@@ -74,7 +75,7 @@ final class LosetupIoctl extends HostLosetup {
                 throw new LosetupException.NameTaken(number);
             }
             if (!sysfs.exists(number)) {
-                add(number);
+                numbers.add(number);
             }
             Optional<LoopDevice> device = tryAttach(terms, number);
             if (device.isPresent()) {
@@ -88,24 +89,18 @@ final class LosetupIoctl extends HostLosetup {
     private LoopDevice attachAnywhere(Terms terms) throws IOException {
         Patience patience = new Patience();
         do {
-            for (Integer known = unbound.pollFirst(); known != null; known = unbound.pollFirst()) {
+            for (Optional<Integer> known = numbers.take(); known.isPresent(); known = numbers.take()) {
                 // Looked at before it is opened: it may be a stranger's by now.
-                if (!sysfs.isBound(known)) {
-                    Optional<LoopDevice> device = tryAttach(terms, known);
+                if (!sysfs.isBound(known.get())) {
+                    Optional<LoopDevice> device = tryAttach(terms, known.get());
                     if (device.isPresent()) {
                         return device.get();
                     }
                 }
             }
-            asking.lock();
-            try {
-                int free = control("LOOP_CTL_GET_FREE", LoopIoctls.LOOP_CTL_GET_FREE, 0);
-                Optional<LoopDevice> device = tryAttach(terms, free);
-                if (device.isPresent()) {
-                    return device.get();
-                }
-            } finally {
-                asking.unlock();
+            Optional<LoopDevice> device = tryAttach(terms, numbers.add());
+            if (device.isPresent()) {
+                return device.get();
             }
         } while (patience.pause());
         throw new LosetupException.KernelError("EBUSY", "others keep taking every free loop device");
@@ -116,7 +111,7 @@ final class LosetupIoctl extends HostLosetup {
         try (Fd device = nodes.open(number, Posix.O_RDWR)) {
             LoopIoctls.configure(device, terms.wanted());
             // From here on the device is ours: while it is open nobody can bind it anew.
-            return Optional.of(confirm(terms, device, number));
+            return Optional.of(remember(confirm(terms, device, number)));
         } catch (PosixException e) {
             if (LoopNodes.isAbsent(e) || e.errno() == Errno.EBUSY || e.errno() == Errno.EAGAIN) {
                 return Optional.empty();
@@ -154,23 +149,16 @@ final class LosetupIoctl extends HostLosetup {
     @Override
     public Optional<LoopDevice> inspect(int number) throws LosetupException {
         try {
-            return read(number, () -> sysfs.partitionNumbers(number));
+            return read(number, () -> sysfs.partitionNumbers(number)).map(this::remember);
         } catch (IOException e) {
             throw LosetupException.of(e);
         }
     }
 
     @Override
-    public List<LoopDevice> list() throws LosetupException {
+    public void tend() throws LosetupException {
         try {
-            LoopSysfs.Inventory inventory = sysfs.inventory();
-            Map<Integer, List<Integer>> partitions = inventory.partitions();
-            List<LoopDevice> devices = new ArrayList<>();
-            for (int number : inventory.devices()) {
-                List<Integer> found = partitions.getOrDefault(number, List.of());
-                unlessBroken(number, () -> read(number, () -> found)).ifPresent(devices::add);
-            }
-            return devices;
+            numbers.tend();
         } catch (IOException e) {
             throw LosetupException.of(e);
         }
@@ -239,17 +227,6 @@ final class LosetupIoctl extends HostLosetup {
                     nodes.path(number) + " is the node of loop" + status.get().number());
         }
         return status;
-    }
-
-    private void add(int number) throws IOException {
-        try {
-            control("LOOP_CTL_ADD", LoopIoctls.LOOP_CTL_ADD, number);
-        } catch (PosixException e) {
-            // Somebody else was faster; who gets to bind it is decided by the kernel.
-            if (e.errno() != Errno.EEXIST) {
-                throw e;
-            }
-        }
     }
 
     private int control(String name, int request, int argument) throws IOException {
@@ -355,7 +332,7 @@ final class LosetupIoctl extends HostLosetup {
         public void close() throws LosetupException {
             super.close();
             if (cleared && !sysfs.isBound(identity.number())) {
-                unbound.add(identity.number());
+                numbers.give(identity.number());
             }
         }
 

@@ -16,8 +16,13 @@ public final class Losetups {
      *
      * @throws LosetupException.KernelError when what was named does not work on this host
      */
+    public static Losetup select(Backend backend, NodePolicy policy) throws LosetupException {
+        return select(backend, new LosetupIoctl(policy), new LosetupCommand());
+    }
+
+    /** The same, for nobody who keeps devices ready. */
     public static Losetup select(Backend backend) throws LosetupException {
-        return select(backend, new LosetupIoctl(), new LosetupCommand());
+        return select(backend, NodePolicy.LAZY);
     }
 
     static Losetup select(Backend backend, LosetupIoctl ioctl, LosetupCommand command) throws LosetupException {

@@ -62,7 +62,7 @@ class OwnershipTest extends HttpTest {
             assertThat(seen.field("labels").isEmpty()).isTrue();
         }
         assertThat(bob.lease(lease.id()).expect(200).field("labels").isEmpty()).isTrue();
-        for (String list : List.of("/loop-devices", "/leases")) {
+        for (String list : List.of("/loop-devices?pageSize=10000", "/leases?pageSize=10000")) {
             assertThat(bob.get(list).expect(200).body())
                     .contains(device.leaseId())
                     .doesNotContain("secret", images.toString());

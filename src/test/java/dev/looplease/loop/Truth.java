@@ -32,7 +32,13 @@ final class Truth {
 
     /** The devices that the agent shows. */
     static List<LoopSnapshot> devices(Ground ground) {
-        return ground.service.list(snapshot -> snapshot.managed().isPresent(), Operation.OWNER);
+        return ground.service
+                .list(
+                        new DeviceFilter(true, null, null, List.of()),
+                        Slice.Place.START,
+                        Integer.MAX_VALUE - 1,
+                        Operation.OWNER)
+                .items();
     }
 
     static LoopState state(LoopSnapshot device) {

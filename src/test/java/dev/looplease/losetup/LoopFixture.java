@@ -102,7 +102,7 @@ final class LoopFixture implements Closeable {
         return number;
     }
 
-    private static void remove(int number) throws IOException {
+    static void remove(int number) throws IOException {
         if (Files.exists(Path.of("/sys/block/loop" + number))) {
             try (Fd control = Posix.open(Path.of("/dev/loop-control"), Posix.O_RDWR)) {
                 soon().ignoreExceptionsMatching(e -> e instanceof PosixException busy && busy.errno() == Errno.EBUSY)

@@ -476,6 +476,61 @@ abstract class LosetupContract {
     }
 
     @Test
+    void listsOnlyWhatIsAskedFor() throws Exception {
+        LoopDevice first = attach(fixture.image(MIB).attachment());
+        LoopDevice second = attach(fixture.image(MIB).attachment());
+        int none = fixture.unusedNumber();
+
+        assertThat(losetup.list(List.of(second.number(), none))).containsExactly(second);
+        assertThat(losetup.list(List.of())).isEmpty();
+        assertThat(losetup.numbers())
+                .contains(first.number(), second.number())
+                .doesNotContain(none)
+                .isSorted();
+    }
+
+    /** Guards against a list that shows what it remembers. */
+    @Test
+    void listsAnAttachmentAsItIsNow() throws Exception {
+        Image image = fixture.image(MIB);
+        LoopDevice device = attach(image.attachment());
+        assertThat(losetup.list(List.of(device.number()))).containsExactly(device);
+
+        Posix.ftruncate(image.fd(), 4 * MIB);
+        run("losetup", "--set-capacity", device.path());
+        run("losetup", "--sector-size=4096", device.path());
+        Path renamed = directory.resolve("renamed");
+        Files.move(image.path(), renamed);
+
+        LoopDevice now = losetup.list(List.of(device.number())).getFirst();
+        assertThat(now.sizeBytes()).isEqualTo(4 * MIB);
+        assertThat(now.sectorSize()).isEqualTo(4096);
+        assertThat(now.backingFile()).isEqualTo(renamed.toString());
+        Files.delete(renamed);
+        assertThat(losetup.list(List.of(device.number())).getFirst().backingFileDeleted())
+                .isTrue();
+        assertThat(losetup.list(List.of(device.number())))
+                .isEqualTo(losetup.inspect(device.number()).stream().toList());
+    }
+
+    /** Guards against taking the next attachment of a number for the one that was read before. */
+    @Test
+    void listsAStrangerOnANumberThatItKnew() throws Exception {
+        int number = fixture.unusedNumber();
+        LoopDevice ours = attach(fixture.image(MIB).at(number));
+        assertThat(losetup.list(List.of(number))).containsExactly(ours);
+        run("losetup", "--detach", ours.path());
+        LoopFixture.soon().until(() -> !losetup.isBound(ours.identity()));
+        assertThat(losetup.list(List.of(number))).isEmpty();
+
+        LoopDevice stranger = fixture.stranger(number);
+
+        assertThat(losetup.list(List.of(number)))
+                .singleElement()
+                .satisfies(seen -> assertThat(seen.identity()).isEqualTo(stranger.identity()));
+    }
+
+    @Test
     void refreshesTheSize() throws Exception {
         Image image = fixture.image(MIB);
         LoopDevice device = attach(image.attachment());

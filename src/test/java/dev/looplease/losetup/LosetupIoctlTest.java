@@ -8,6 +8,7 @@ import dev.looplease.posix.Fd;
 import dev.looplease.posix.Posix;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.List;
 import java.util.OptionalInt;
 import org.junit.jupiter.api.Test;
 
@@ -85,17 +86,21 @@ class LosetupIoctlTest extends LosetupContract {
         }
     }
 
+    /** Guards against an open that turns somebody's detach into a lazy one, for each device of each list. */
     @Test
-    void reusesTheNumbersThatItUnbound() throws Exception {
+    void opensNothingToListWhatItKnows() throws Exception {
         try (LoopFixture fixture = new LoopFixture(directory)) {
-            LosetupIoctl losetup = new LosetupIoctl();
-            int number = fixture.unusedNumber();
-            LoopFixture.Image image = fixture.image(MIB);
-            LoopDevice first = fixture.track(losetup.attach(image.at(number)));
-            LoopFixture.detach(losetup, first.identity());
+            Path dev = Files.createDirectory(directory.resolve("dev"));
+            LoopFixture.run("cp", "-a", "/dev/loop-control", dev.toString());
+            Losetup contained = new LosetupIoctl(dev, Path.of("/sys"));
+            LoopDevice device =
+                    fixture.track(contained.attach(fixture.image(MIB).attachment()));
+            Path node = dev.resolve(device.name());
+            Files.delete(node);
 
-            assertThat(fixture.track(losetup.attach(image.attachment())).number())
-                    .isEqualTo(number);
+            assertThat(contained.list(List.of(device.number()))).containsExactly(device);
+
+            assertThat(node).doesNotExist();
         }
     }
 }
