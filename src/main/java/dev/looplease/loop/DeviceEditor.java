@@ -13,8 +13,10 @@ import dev.looplease.losetup.LosetupException;
 import dev.looplease.usage.DeviceUser;
 import java.io.IOException;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
 import java.util.OptionalLong;
+import java.util.function.ToLongFunction;
 
 /** Changes a device that stays: size, sector size, direct I/O, labels. All of a change or nothing. */
 final class DeviceEditor {
@@ -45,8 +47,9 @@ final class DeviceEditor {
      * For a caller that holds the device's {@link ManagedLoop#work()}.
      *
      * @param quota what its owner may have
+     * @param last what belongs to the change and cannot be reversed
      */
-    void edit(ManagedLoop loop, LoopPatch patch, Quota quota) throws IOException {
+    void edit(ManagedLoop loop, LoopPatch patch, Quota quota, Runnable last) throws IOException {
         Undo undo = new Undo();
         try {
             // The smaller of two sector sizes divides whatever the larger one does: with it the size is changed.
@@ -65,8 +68,11 @@ final class DeviceEditor {
                 setDirectIo(loop, patch.directIo().get(), undo);
             }
             if (patch.labels().isPresent()) {
+                Map<String, String> before = loop.standing().labels();
                 registry.change(loop, now -> now.withLabels(patch.labels().get()));
+                undo.push(() -> registry.insist(loop, now -> now.withLabels(before)));
             }
+            last.run();
         } catch (IOException | RuntimeException e) {
             undo.run(e);
             throw e;
@@ -101,25 +107,20 @@ final class DeviceEditor {
         if (loop.ownsImage()) {
             long promised = loop.standing().promisedBytes();
             registry.promise(loop, bytes, quota);
-            undo.push(() -> registry.promise(loop, promised, Quota.NONE));
+            undo.push(() -> registry.promiseAgain(loop, promised));
             Step.RESIZE_PROMISED.reached();
         }
         ImageFile resized = bytes == before ? image : images.resize(image, bytes, spec.allocation());
         undo.push(() -> {
             ImageFile restored = bytes == before ? image : images.resize(resized, before, Allocation.SPARSE);
-            registry.change(loop, now -> now.with(restored));
+            registry.insist(loop, now -> now.with(restored));
             held(loop, LoopHandle::refreshSize);
         });
         Step.RESIZE_FILE.reached();
         registry.change(loop, now -> now.with(resized));
         Step.RESIZE_RECORDED.reached();
-        Optional<LoopDevice> device = held(loop, LoopHandle::refreshSize);
-        if (device.isPresent() && device.get().sizeBytes() != section) {
-            throw new LoopException.KernelFailure(
-                    "The device has " + device.get().sizeBytes() + " bytes instead of " + section + ".",
-                    "EINVAL",
-                    null);
-        }
+        held(loop, LoopHandle::refreshSize);
+        confirm(loop, "bytes", LoopDevice::sizeBytes, section);
         Step.RESIZE_DEVICE.reached();
     }
 
@@ -133,10 +134,11 @@ final class DeviceEditor {
         refuseIfUsed(loop);
         undo.push(() -> {
             held(loop, handle -> handle.setSectorSize(before));
-            registry.change(loop, now -> now.withSectorSize(before));
+            registry.insist(loop, now -> now.withSectorSize(before));
         });
         held(loop, handle -> handle.setSectorSize(bytes));
         Step.SECTOR_SIZE_DEVICE.reached();
+        confirm(loop, "bytes in a sector", LoopDevice::sectorSize, bytes);
         registry.change(loop, now -> now.withSectorSize(bytes));
     }
 
@@ -154,8 +156,19 @@ final class DeviceEditor {
                 }
             }
         }
-        undo.push(() -> registry.change(loop, now -> now.with(before)));
+        undo.push(() -> registry.insist(loop, now -> now.with(before)));
         registry.change(loop, now -> now.with(wanted));
+    }
+
+    /** Looks at the device once more: what the driver answered to the change itself is no proof of it. */
+    private void confirm(ManagedLoop loop, String what, ToLongFunction<LoopDevice> property, long wanted) {
+        Optional<LoopDevice> device = inventory.attachment(loop);
+        if (device.isPresent() && property.applyAsLong(device.get()) != wanted) {
+            throw new LoopException.KernelFailure(
+                    "The device has " + property.applyAsLong(device.get()) + " " + what + " instead of " + wanted + ".",
+                    "EINVAL",
+                    null);
+        }
     }
 
     private interface DeviceWork {

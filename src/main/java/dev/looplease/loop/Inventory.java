@@ -8,6 +8,7 @@ import dev.looplease.losetup.LoopDevice;
 import dev.looplease.losetup.LoopIdentity;
 import dev.looplease.losetup.Losetup;
 import dev.looplease.losetup.LosetupException;
+import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Comparator;
@@ -49,7 +50,7 @@ final class Inventory {
         if (loop.isPresent()) {
             return loop.get();
         }
-        throw registry.ending(id)
+        throw registry.deviceEnding(id)
                 .filter(ending -> caller.sees(ending.owner()))
                 .<LoopException>map(ending -> new LoopException.Ended("device", id, ending.reason()))
                 .orElseGet(() -> new LoopException.NotFound("device", id));
@@ -279,7 +280,7 @@ final class Inventory {
             if (!lives || image == null || registry.loop(loop.id()).isEmpty()) {
                 return;
             }
-            if (standing.attachment() != null && losetup.isBound(standing.attachment())) {
+            if (standing.attachment() != null && !isGone(standing.attachment())) {
                 return;
             }
             if (presence(image) != Presence.PRESENT) {
@@ -291,6 +292,14 @@ final class Inventory {
             }
         } finally {
             loop.work().unlock();
+        }
+    }
+
+    private boolean isGone(LoopIdentity attachment) {
+        try {
+            return Teardown.isGone(losetup, attachment);
+        } catch (IOException e) {
+            throw Failures.of(e);
         }
     }
 

@@ -105,7 +105,7 @@ final class LeaseBook {
         if (lease.isPresent()) {
             return lease.get();
         }
-        throw registry.ending(id)
+        throw registry.leaseEnding(id)
                 .filter(ending -> caller.sees(ending.owner()))
                 .<LoopException>map(ending -> new LoopException.Ended("lease", id, ending.reason()))
                 .orElseGet(() -> new LoopException.NotFound("lease", id));

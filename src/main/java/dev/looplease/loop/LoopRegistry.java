@@ -27,21 +27,16 @@ public final class LoopRegistry {
 
     private static final Logger log = LoggerFactory.getLogger(LoopRegistry.class);
 
-    /** How long an ended id is told from one that never was. */
-    static final Duration REMEMBER_ENDS_FOR = Duration.ofMinutes(15);
-
-    static final int REMEMBER_ENDS_AT_MOST = 10_000;
-
     private final Limits limits;
     private final Ticker ticker;
     private final Agenda agenda;
     private final Records records;
-    private final RequestKeys keys;
     private final Map<String, ManagedLoop> loops = new ConcurrentHashMap<>();
     private final Map<String, Lease> leases = new ConcurrentHashMap<>();
     private final Map<Integer, ManagedLoop> byNumber = new ConcurrentHashMap<>();
     private final Map<FileId, Map<String, Mapping>> mappings = new HashMap<>();
-    private final Map<String, Ending> endings = new LinkedHashMap<>();
+    private final Endings deviceEndings;
+    private final Endings leaseEndings;
     private final Holdings holdings = new Holdings();
     private int reservedDevices;
     private long reservedBytes;
@@ -56,9 +51,6 @@ public final class LoopRegistry {
     /** A part of a file that one of our devices maps, attached or not. */
     private record Mapping(Section section, boolean writable, boolean ownImage) {}
 
-    /** Why, whose it was, and when. */
-    record Ending(EndReason reason, String owner, long at) {}
-
     /** What is lent now. */
     public record Usage(int devices, long promisedBytes) {}
 
@@ -67,7 +59,8 @@ public final class LoopRegistry {
         this.ticker = ticker;
         this.agenda = agenda;
         this.records = records;
-        this.keys = keys;
+        this.deviceEndings = new Endings(ticker, keys::forget);
+        this.leaseEndings = new Endings(ticker, keys::forget);
     }
 
     /**
@@ -119,6 +112,14 @@ public final class LoopRegistry {
         return new LoopException.QuotaExceeded(
                 owner + " may have " + most + " " + what + ". Give something back first.",
                 untilEnd(lease -> lease.terms().owner().equals(owner)));
+    }
+
+    /** Takes such a promise back, whether or not the journal has room for that. */
+    synchronized void promiseAgain(ManagedLoop loop, long bytes) {
+        long more = bytes - loop.standing().promisedBytes();
+        reservedBytes += more;
+        holdings.add(loop.owner(), 0, more, 0);
+        insist(loop, standing -> standing.withPromisedBytes(bytes));
     }
 
     private void checkTotal(long more) {
@@ -229,9 +230,12 @@ public final class LoopRegistry {
         }
     }
 
-    /** Records how a device is about to stand, before anybody can see it stand so. */
+    /**
+     * Records how a device is about to stand, before anybody can see it stand so; or does not, on a full disk. That is where
+     * giving something back helps most.
+     */
     void intend(ManagedLoop loop, Standing next) {
-        records.save(loop, next);
+        saveIfPossible(loop, next);
     }
 
     /** The same for a step on the way, after which recovery would do nothing else than before it. */
@@ -242,11 +246,6 @@ public final class LoopRegistry {
     /** The same for a change that must happen whether or not the journal has room for it: a release goes on anyway. */
     Standing insist(ManagedLoop loop, UnaryOperator<Standing> how) {
         return change(loop, how, next -> saveIfPossible(loop, next));
-    }
-
-    /** The same for how it stands already. */
-    void insistAnew(ManagedLoop loop) {
-        saveIfPossible(loop, loop.standing());
     }
 
     private void saveIfPossible(ManagedLoop loop, Standing next) {
@@ -273,14 +272,15 @@ public final class LoopRegistry {
     void forget(ManagedLoop loop, EndReason reason) {
         unmap(loop);
         note(loop, standing -> standing.withAttachment(null));
-        if (loop.wasAnnounced()) {
-            // Before it is forgotten: nobody may be told meanwhile that it never was.
-            remember(loop.id(), loop.owner(), reason);
-        }
         synchronized (this) {
-            if (loops.remove(loop.id()) == null) {
+            if (!loops.containsKey(loop.id())) {
                 return;
             }
+            if (loop.wasAnnounced()) {
+                // Before it is forgotten: nobody may be told meanwhile that it never was.
+                deviceEndings.add(loop.id(), loop.owner(), reason);
+            }
+            loops.remove(loop.id());
             reservedDevices--;
             reservedBytes -= loop.standing().promisedBytes();
             holdings.add(loop.owner(), -1, -loop.standing().promisedBytes(), 0);
@@ -301,47 +301,31 @@ public final class LoopRegistry {
     /** Strikes a lease out once it is claimed and has no devices any more. */
     void endIfEmpty(Lease lease) {
         EndReason reason = lease.claimed();
-        if (reason == null || !lease.devices().isEmpty() || !leases.containsKey(lease.id())) {
-            return;
-        }
-        remember(lease.id(), lease.terms().owner(), reason);
-        if (remove(lease)) {
+        if (reason != null && lease.devices().isEmpty() && remove(lease, reason)) {
             records.strikeLease(lease.id());
             Step.RELEASE_LEASE_STRUCK.reached();
             agenda.cancel(new Agenda.Subject(Agenda.Kind.LEASE, lease.id()));
         }
     }
 
-    private synchronized boolean remove(Lease lease) {
-        if (!leases.remove(lease.id(), lease)) {
+    private synchronized boolean remove(Lease lease, EndReason reason) {
+        if (!leases.containsKey(lease.id())) {
             return false;
         }
+        leaseEndings.add(lease.id(), lease.terms().owner(), reason);
+        leases.remove(lease.id());
         holdings.add(lease.terms().owner(), 0, 0, -1);
         return true;
     }
 
-    private void remember(String id, String owner, EndReason reason) {
-        synchronized (endings) {
-            endings.put(id, new Ending(reason, owner, ticker.nanos()));
-            if (endings.size() > REMEMBER_ENDS_AT_MOST) {
-                String oldest = endings.keySet().iterator().next();
-                endings.remove(oldest);
-                keys.forget(oldest);
-            }
-        }
+    /** Why a device ended, while that is remembered. */
+    Optional<Endings.Ending> deviceEnding(String id) {
+        return deviceEndings.find(id);
     }
 
-    /** How the id ended, when that was at most 15 minutes and 10,000 ends ago. */
-    Optional<Ending> ending(String id) {
-        synchronized (endings) {
-            Ending ending = endings.get(id);
-            if (ending != null && ticker.nanos() - ending.at() >= REMEMBER_ENDS_FOR.toNanos()) {
-                endings.remove(id);
-                keys.forget(id);
-                return Optional.empty();
-            }
-            return Optional.ofNullable(ending);
-        }
+    /** The same of a lease. */
+    Optional<Endings.Ending> leaseEnding(String id) {
+        return leaseEndings.find(id);
     }
 
     /**

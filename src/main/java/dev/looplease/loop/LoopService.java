@@ -100,8 +100,8 @@ public final class LoopService {
         this.records = new Records(journal, bootId, images.directoryId(), ticker, clock);
         this.registry = new LoopRegistry(limits, ticker, agenda, records, keys);
         this.inventory = new Inventory(registry, losetup, images, ticker, events);
-        this.teardown = new Teardown(losetup, images, users);
-        this.releaser = new Releaser(registry, losetup, teardown, ticker, agenda, events);
+        this.teardown = new Teardown(losetup, images, users, records);
+        this.releaser = new Releaser(registry, teardown, ticker, agenda, events);
         this.leases = new LeaseBook(registry, releaser, agenda, limits, records, ticker, clock, events);
         this.editor = new DeviceEditor(registry, inventory, losetup, images, teardown, limits);
         this.reaper = new Reaper(leases, registry, inventory, releaser, agenda, ticker, limits.grace());
@@ -353,28 +353,49 @@ public final class LoopService {
             refuseForeignOverlap(spec, image.file());
         }
         Step.CREATE_MAPPED.reached();
-        LoopDevice device = losetup.attach(new Attachment(
-                image.fd(),
-                image.file().path(),
-                spec.offsetBytes(),
-                spec.sizeLimitBytes(),
-                standing.sectorSize(),
-                spec.readOnly(),
-                spec.partScan(),
-                standing.directIo(),
-                spec.number(),
-                records.tag(loop.id())));
+        LoopDevice device = attach(
+                loop,
+                new Attachment(
+                        image.fd(),
+                        image.file().path(),
+                        spec.offsetBytes(),
+                        spec.sizeLimitBytes(),
+                        standing.sectorSize(),
+                        spec.readOnly(),
+                        spec.partScan(),
+                        standing.directIo(),
+                        spec.number(),
+                        records.tag(loop.id())));
         Step.CREATE_ATTACHED.reached();
-        registry.note(loop, now -> now.withAttachment(device.identity()));
-        if (device.sizeBytes() != section) {
+        if (device.sizeBytes() != section
+                || device.sectorSize() != standing.sectorSize()
+                || device.readOnly() != spec.readOnly()) {
             throw new LoopException.KernelFailure(
-                    "The kernel made a device of " + device.sizeBytes() + " bytes instead of " + section
-                            + "; it was undone.",
+                    "The kernel made a device of " + device.sizeBytes() + " bytes in sectors of " + device.sectorSize()
+                            + ", which is not what was asked for; it was undone.",
                     "EINVAL",
                     null);
         }
         Step.CREATE_CHECKED.reached();
         return spec.partScan() ? device : teardown.dropStrayPartitions(device);
+    }
+
+    /** What the driver says it bound is seen to be bound; whatever it did bind, if it failed, is found again. */
+    private LoopDevice attach(ManagedLoop loop, Attachment wanted) throws IOException {
+        loop.attachIsUncertain();
+        try {
+            LoopDevice device = losetup.attach(wanted);
+            registry.note(loop, now -> now.withAttachment(device.identity()));
+            if (teardown.isGone(device.identity())) {
+                throw new LoopException.KernelFailure(
+                        "The loop driver attached the image, and it is not attached.", "ENXIO", null);
+            }
+            loop.attachIsCertain();
+            return device;
+        } catch (LosetupException.NameTaken e) {
+            loop.attachIsCertain();
+            throw e;
+        }
     }
 
     /** Another program may have attached the same file: two writers of one part would destroy each other's data. */
@@ -453,13 +474,16 @@ public final class LoopService {
         Optional<Lease> target = patch.leaseId().map(id -> leases.find(id, caller));
         return working(ref, precondition, caller, loop -> {
             target.ifPresent(lease -> leases.checkSameOwner(lease, loop));
-            editor.edit(loop, patch, caller.quotaOn(loop.owner()));
-            target.ifPresent(lease -> move(loop, lease));
+            editor.edit(loop, patch, caller.quotaOn(loop.owner()), () -> target.ifPresent(lease -> move(loop, lease)));
             events.happened(Releaser.event(LoopEvent.Type.DEVICE_CHANGED, loop, null));
             return inventory.observe(loop);
         });
     }
 
+    /**
+     * Moves a device between leases, either of which may end meanwhile. The device's monitor decides: whichever lease it
+     * is on there takes it along, and the answer tells the truth.
+     */
     private void move(ManagedLoop loop, Lease target) {
         Lease before = loop.standing().lease();
         if (before == target) {
@@ -470,12 +494,17 @@ public final class LoopService {
         }
         Step.MOVE_JOINED.reached();
         try {
-            Standing moved = registry.change(loop, now -> now.endReason() == null ? now.with(target) : now);
-            if (moved.lease() != target) {
-                throw leases.ended(before);
-            }
+            registry.change(loop, now -> {
+                if (now.endReason() != null) {
+                    throw leases.ended(before);
+                }
+                if (target.claimed() != null) {
+                    throw leases.ended(target);
+                }
+                return now.with(target);
+            });
         } catch (LoopException e) {
-            target.leave(loop.id());
+            registry.leave(target, loop.id(), EndReason.DELETED);
             throw e;
         }
         Step.MOVE_RECORDED.reached();
@@ -488,7 +517,7 @@ public final class LoopService {
         return working(ref, precondition, caller, loop -> {
             LoopIdentity attachment = loop.standing().attachment();
             if (attachment != null) {
-                teardown.detachUnused(attachment);
+                teardown.detachUnused(attachment, loop.ownsImage());
                 Step.DETACH_GONE.reached();
                 registry.insist(loop, now -> now.withAttachment(null).become(LoopState.READY, LoopState.DETACHED));
                 Step.DETACH_RECORDED.reached();
@@ -502,8 +531,9 @@ public final class LoopService {
     public LoopSnapshot attach(DeviceRef ref, Precondition precondition, Caller caller) {
         refuseOnceClosed();
         return working(ref, precondition, caller, loop -> {
-            if (loop.standing().attachment() == null) {
+            if (loop.standing().state() == LoopState.DETACHED) {
                 try {
+                    undoAttach(loop);
                     reattach(loop);
                 } catch (ImageException.NotFound | ImageException.Replaced e) {
                     inventory.lose(loop);
@@ -524,16 +554,28 @@ public final class LoopService {
             Step.ATTACH_READY.reached();
             events.happened(Releaser.event(LoopEvent.Type.DEVICE_ATTACHED, loop, null));
         } catch (IOException | RuntimeException e) {
-            LoopIdentity halfMade = loop.standing().attachment();
-            if (halfMade != null) {
-                try {
-                    teardown.detachUnused(halfMade);
-                } catch (IOException | RuntimeException undo) {
-                    e.addSuppressed(undo);
-                }
-                registry.note(loop, now -> now.withAttachment(null));
+            try {
+                undoAttach(loop);
+            } catch (IOException | RuntimeException undo) {
+                e.addSuppressed(undo);
             }
             throw e;
+        }
+    }
+
+    /** Detaches whatever an attach that failed has left; where this fails too it is for the next one, or the release. */
+    private void undoAttach(ManagedLoop loop) throws IOException {
+        LoopIdentity halfMade = loop.standing().attachment();
+        if (halfMade != null) {
+            teardown.detachUnused(halfMade, loop.ownsImage());
+            registry.note(loop, now -> now.withAttachment(null));
+        }
+        if (!loop.isAttachCertain()) {
+            Optional<LoopIdentity> stray = teardown.findStray(loop);
+            if (stray.isPresent()) {
+                teardown.detachUnused(stray.get(), loop.ownsImage());
+            }
+            loop.attachIsCertain();
         }
     }
 
@@ -585,14 +627,10 @@ public final class LoopService {
         Step.DELETE_RECORDED.reached();
         try {
             if (before.attachment() != null) {
-                teardown.detachUnused(before.attachment());
+                teardown.detachUnused(before.attachment(), loop.ownsImage());
             }
         } catch (IOException | RuntimeException e) {
-            try {
-                registry.intend(loop, loop.standing());
-            } catch (LoopException unrecorded) {
-                e.addSuppressed(unrecorded);
-            }
+            registry.intend(loop, loop.standing());
             throw e;
         }
         Step.DELETE_GONE.reached();

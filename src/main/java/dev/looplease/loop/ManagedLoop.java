@@ -28,6 +28,7 @@ final class ManagedLoop {
     private volatile Versioned versioned;
     private volatile @Nullable String lastName;
     private volatile boolean announced;
+    private volatile boolean attachCertain = true;
 
     /** How it stands, and how often that changed. */
     record Versioned(long revision, Standing standing) {}
@@ -173,6 +174,20 @@ final class ManagedLoop {
     /** Whether it was ever READY, and so may be known to somebody. */
     boolean wasAnnounced() {
         return announced;
+    }
+
+    /** The kernel is about to be asked to attach it; what comes of that is not known until {@link #attachIsCertain}. */
+    void attachIsUncertain() {
+        attachCertain = false;
+    }
+
+    /** What it is attached to, if anything, is what its {@link Standing} says. */
+    void attachIsCertain() {
+        attachCertain = true;
+    }
+
+    boolean isAttachCertain() {
+        return attachCertain;
     }
 
     /** A strong entity tag (RFC 9110, 8.8.3); it names the id, because a loop number changes hands. */

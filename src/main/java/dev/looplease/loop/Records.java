@@ -76,10 +76,11 @@ final class Records {
 
     /**
      * Records how a device is going to stand. An image outside the images directory is no orphan that a name gives away
-     * after a power cut: its record is on the disk before the file is.
+     * after a power cut: its record is on the disk before the file is. That it ends need not be: it is ended again then,
+     * and the reaper, who tells that of thousands at once, must not wait for a disk.
      */
     void save(ManagedLoop loop, Standing standing) {
-        boolean elsewhere = loop.ownsImage() && loop.spec().imagePath() != null;
+        boolean elsewhere = loop.ownsImage() && loop.spec().imagePath() != null && standing.endReason() == null;
         put(
                 DEVICE + loop.id(),
                 DeviceRecord.of(loop, standing, bootId),

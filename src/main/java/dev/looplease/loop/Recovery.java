@@ -390,7 +390,7 @@ public final class Recovery {
         private void adopt(ManagedLoop loop, LoopDevice device, DeviceRecord record) throws IOException {
             registry.note(loop, standing -> standing.with(LoopState.READY).withSectorSize(device.sectorSize()));
             if (!records.isOnRecord(loop, record)) {
-                registry.insistAnew(loop);
+                registry.intend(loop, loop.standing());
             }
             Optional<LoopHandle> opened = losetup.open(device.identity());
             if (opened.isPresent()) {

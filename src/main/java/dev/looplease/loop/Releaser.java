@@ -1,7 +1,6 @@
 package dev.looplease.loop;
 
 import dev.looplease.losetup.LoopIdentity;
-import dev.looplease.losetup.Losetup;
 import java.io.IOException;
 import java.time.Duration;
 import java.util.Map;
@@ -34,10 +33,11 @@ final class Releaser implements AutoCloseable {
     private static final Duration FIRST_RETRY = Duration.ofMillis(100);
     private static final Duration STUCK_RETRY = Duration.ofMinutes(1);
     private static final Duration LOOK_AGAIN = Duration.ofMillis(300);
+    private static final Duration PATIENCE = Duration.ofMillis(100);
+    private static final Duration BUSY_RETRY = Duration.ofSeconds(1);
     private static final Duration LONGEST_BETWEEN_FREEING = Duration.ofSeconds(30);
 
     private final LoopRegistry registry;
-    private final Losetup losetup;
     private final Teardown teardown;
     private final Ticker ticker;
     private final Agenda agenda;
@@ -74,15 +74,8 @@ final class Releaser implements AutoCloseable {
         }
     }
 
-    Releaser(
-            LoopRegistry registry,
-            Losetup losetup,
-            Teardown teardown,
-            Ticker ticker,
-            Agenda agenda,
-            LoopEvent.Listener events) {
+    Releaser(LoopRegistry registry, Teardown teardown, Ticker ticker, Agenda agenda, LoopEvent.Listener events) {
         this.registry = registry;
-        this.losetup = losetup;
         this.teardown = teardown;
         this.ticker = ticker;
         this.agenda = agenda;
@@ -92,6 +85,10 @@ final class Releaser implements AutoCloseable {
     /** Marks a device for release; it is nobody's any more, whatever the kernel says of it. */
     void mark(ManagedLoop loop, EndReason reason, OnExpiry policy) {
         registry.insist(loop, standing -> standing.releasing(reason, policy));
+        marked(loop, reason);
+    }
+
+    private void marked(ManagedLoop loop, EndReason reason) {
         // Who waited for a last close under DETACH, and is told to use force now, shall not wait for the next attempt.
         efforts.computeIfPresent(loop.id(), (id, effort) -> effort.freeingAtOnce());
         Step.RELEASE_MARKED.reached();
@@ -109,11 +106,10 @@ final class Releaser implements AutoCloseable {
                 standing -> standing.lease() == lease
                         ? standing.releasing(reason, lease.terms().onExpiry())
                         : standing);
-        Step.RELEASE_MARKED.reached();
         if (marked.lease() != lease) {
             return false;
         }
-        events.happened(event(LoopEvent.Type.DEVICE_RELEASING, loop, reason.toString()));
+        marked(loop, reason);
         return true;
     }
 
@@ -143,9 +139,27 @@ final class Releaser implements AutoCloseable {
     /** Releases a marked device on the pool. */
     CompletableFuture<Boolean> submit(ManagedLoop loop) {
         try {
-            return CompletableFuture.supplyAsync(() -> release(loop), pool);
+            return CompletableFuture.supplyAsync(() -> releaseUnlessBusy(loop), pool);
         } catch (RejectedExecutionException stopping) {
             return CompletableFuture.completedFuture(false);
+        }
+    }
+
+    /** A device that another call works on is waited for on the agenda, not on a thread that others need. */
+    private boolean releaseUnlessBusy(ManagedLoop loop) {
+        try {
+            if (!loop.work().tryLock(PATIENCE.toMillis(), TimeUnit.MILLISECONDS)) {
+                retryAfter(loop, BUSY_RETRY);
+                return false;
+            }
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+            return false;
+        }
+        try {
+            return release(loop);
+        } finally {
+            loop.work().unlock();
         }
     }
 
@@ -189,7 +203,7 @@ final class Releaser implements AutoCloseable {
     private boolean detach(ManagedLoop loop) throws IOException {
         LoopIdentity attachment = loop.standing().attachment();
         if (attachment == null) {
-            return true;
+            return loop.isAttachCertain() || detachStray(loop);
         }
         Effort effort = efforts.getOrDefault(loop.id(), Effort.NONE);
         if (ticker.nanos() >= effort.freeAgainAt()) {
@@ -201,11 +215,23 @@ final class Releaser implements AutoCloseable {
         } else if (effort.unasked()) {
             efforts.put(loop.id(), effort.of(teardown.detachUsed(attachment, false)));
         }
-        if (losetup.isBound(attachment)) {
+        if (!teardown.isGone(attachment)) {
             return false;
         }
         registry.note(loop, now -> now.withAttachment(null));
-        return true;
+        return loop.isAttachCertain() || detachStray(loop);
+    }
+
+    /** Its attach failed, and may have bound something: that is looked for, and detached like the rest. */
+    private boolean detachStray(ManagedLoop loop) throws IOException {
+        Optional<LoopIdentity> stray = teardown.findStray(loop);
+        if (stray.isEmpty()) {
+            loop.attachIsCertain();
+            return true;
+        }
+        log.warn("{} had been attached in spite of a failure.", loop.id());
+        registry.note(loop, now -> now.withAttachment(stray.get()));
+        return detach(loop);
     }
 
     private void deleteImage(ManagedLoop loop) throws IOException {
@@ -223,15 +249,12 @@ final class Releaser implements AutoCloseable {
                 .addKeyValue("deviceId", loop.id())
                 .setCause(e)
                 .log("Releasing a device failed for the {}. time: {}", failures, e.getMessage());
-        if (failures < TRIES) {
-            retryAfter(loop, backOff(FIRST_RETRY, failures, STUCK_RETRY));
-            return;
-        }
-        if (loop.standing().state() != LoopState.STUCK) {
+        boolean spent = failures >= TRIES;
+        retryAfter(loop, spent ? STUCK_RETRY : backOff(FIRST_RETRY, failures, STUCK_RETRY));
+        if (spent && loop.standing().state() != LoopState.STUCK) {
             registry.insist(loop, standing -> standing.with(LoopState.STUCK));
             events.happened(event(LoopEvent.Type.DEVICE_STUCK, loop, e.getMessage()));
         }
-        retryAfter(loop, STUCK_RETRY);
     }
 
     /** Doubles each time, give or take a quarter, so that many devices do not come back in step. */

@@ -14,6 +14,7 @@ import dev.looplease.usage.DeviceUsers;
 import dev.looplease.usage.Leftover;
 import dev.looplease.usage.StackedLoop;
 import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
@@ -45,11 +46,15 @@ final class Teardown {
 
     private static final long PROBER_PAUSE_NANOS = 10_000_000;
 
+    private static final int TAKE_BACK_TRIES = 3;
+
     private final Losetup losetup;
     private final ImageStore images;
     private final DeviceUsers users;
+    private final Records records;
 
-    Teardown(Losetup losetup, ImageStore images, DeviceUsers users) {
+    Teardown(Losetup losetup, ImageStore images, DeviceUsers users, Records records) {
+        this.records = records;
         this.losetup = losetup;
         this.images = images;
         this.users = users;
@@ -58,51 +63,139 @@ final class Teardown {
     /**
      * Detaches a device that nobody uses.
      *
+     * @param ownImage whether nobody else can have mapped its file; where somebody may have, the losetup backend can take
+     *     no detach back
      * @throws LoopException.DeviceBusy when somebody does; nothing has changed then
      */
-    void detachUnused(LoopIdentity attachment) throws IOException {
-        try {
-            for (int looks = 0; !tryDetachUnused(attachment, looks); looks++) {
-                LockSupport.parkNanos(PROBER_PAUSE_NANOS);
-            }
-        } catch (LosetupException.Gone e) {
-            log.debug("It is detached already.", e);
+    void detachUnused(LoopIdentity attachment, boolean ownImage) throws IOException {
+        for (int looks = 0; !tryDetachUnused(attachment, ownImage, looks); looks++) {
+            LockSupport.parkNanos(PROBER_PAUSE_NANOS);
         }
     }
 
-    private boolean tryDetachUnused(LoopIdentity attachment, int looks) throws IOException {
-        Optional<LoopHandle> opened = losetup.open(attachment);
-        if (opened.isEmpty()) {
-            return true;
-        }
-        try (LoopHandle handle = opened.get()) {
-            Step.TEARDOWN_OPENED.reached();
-            LoopDevice device = handle.inspect();
-            if (handle.isClaimed() || !device.partitions().isEmpty()) {
-                refuseIfUsed(device);
-                users.dropPartitions(target(device));
+    private boolean tryDetachUnused(LoopIdentity attachment, boolean ownImage, int looks) throws IOException {
+        IOException failure = null;
+        try {
+            if (!clearUnused(attachment, ownImage, looks)) {
+                return false;
             }
-            handle.clear();
-            Step.TEARDOWN_CLEARED.reached();
-        }
-        Step.TEARDOWN_CLOSED.reached();
-        if (!losetup.isBound(attachment)) {
-            return true;
+            Step.TEARDOWN_CLOSED.reached();
+            if (isGone(attachment)) {
+                return true;
+            }
+        } catch (LosetupException.Gone e) {
+            log.debug("It is detached already.", e);
+        } catch (IOException e) {
+            // It may have taken effect even so.
+            failure = e;
         }
         // Somebody else has it open, and the kernel would now detach at their last close: take that back.
-        Optional<LoopHandle> reopened = losetup.open(attachment);
-        if (reopened.isEmpty()) {
+        Optional<LoopDevice> kept = takeBack(attachment);
+        if (kept.isEmpty()) {
             return true;
         }
-        try (LoopHandle handle = reopened.get()) {
-            handle.retain();
-            LoopDevice device = handle.inspect();
-            List<DeviceUser> found = users(device);
-            if (looks == PROBER_PATIENCE || !found.stream().allMatch(user -> mayPass(user, looks))) {
-                throw new LoopException.DeviceBusy(device.name(), found);
-            }
-            return false;
+        if (failure != null) {
+            throw failure;
         }
+        refuseUnlessPassing(kept.get(), users(kept.get()), looks);
+        return false;
+    }
+
+    /** Asks the kernel to detach; false when it has to be tried again, because something only looks at the device. */
+    private boolean clearUnused(LoopIdentity attachment, boolean ownImage, int looks) throws IOException {
+        Optional<LoopHandle> opened = losetup.open(attachment);
+        if (opened.isPresent()) {
+            try (LoopHandle handle = opened.get()) {
+                Step.TEARDOWN_OPENED.reached();
+                LoopDevice device = handle.inspect();
+                boolean askFirst = !ownImage || !handle.canRetain();
+                if (askFirst || handle.isClaimed() || !device.partitions().isEmpty()) {
+                    List<DeviceUser> found = users(device);
+                    if (!found.isEmpty()) {
+                        refuseUnlessPassing(device, found, looks);
+                        return false;
+                    }
+                    users.dropPartitions(target(device));
+                }
+                handle.clear();
+                Step.TEARDOWN_CLEARED.reached();
+            }
+        }
+        return true;
+    }
+
+    /**
+     * Takes a pending detach back. A driver that fails once must not leave it pending.
+     *
+     * @return the device, which stays; empty when it is gone
+     */
+    private Optional<LoopDevice> takeBack(LoopIdentity attachment) throws IOException {
+        IOException failure = null;
+        for (int tries = 0; tries < TAKE_BACK_TRIES; tries++) {
+            try {
+                if (isGone(attachment)) {
+                    return Optional.empty();
+                }
+                Optional<LoopDevice> kept = retain(attachment);
+                if (kept.isPresent()) {
+                    return kept;
+                }
+            } catch (LosetupException.Refused e) {
+                throw new LoopException.DeviceBusy("loop" + attachment.number(), List.of());
+            } catch (IOException e) {
+                failure = e;
+            }
+        }
+        if (failure != null) {
+            throw failure;
+        }
+        throw new LoopException.KernelFailure(
+                "The loop driver neither detaches the device nor keeps it.", "EBUSY", null);
+    }
+
+    private Optional<LoopDevice> retain(LoopIdentity attachment) throws IOException {
+        Optional<LoopHandle> opened = losetup.open(attachment);
+        if (opened.isEmpty()) {
+            return Optional.empty();
+        }
+        try (LoopHandle handle = opened.get()) {
+            handle.retain();
+            return Optional.of(handle.inspect()).filter(device -> !device.autoclear());
+        }
+    }
+
+    /** Whether an attachment is no more, by two witnesses: what is wrongly taken for gone is nobody's from then on. */
+    boolean isGone(LoopIdentity attachment) throws IOException {
+        return isGone(losetup, attachment);
+    }
+
+    static boolean isGone(Losetup losetup, LoopIdentity attachment) throws IOException {
+        try {
+            return !losetup.isBound(attachment)
+                    && losetup.inspect(attachment.number())
+                            .filter(now -> now.identity().equals(attachment))
+                            .isEmpty();
+        } catch (UncheckedIOException e) {
+            throw e.getCause();
+        }
+    }
+
+    /**
+     * An attachment of a device whose attach failed so that nobody knows what came of it: one with its tag or, where the
+     * backend sets none, one of the image that the agent made for it alone.
+     */
+    Optional<LoopIdentity> findStray(ManagedLoop loop) throws IOException {
+        ImageFile image = loop.standing().image();
+        return losetup.list().stream()
+                .filter(device -> device.tag().isEmpty()
+                        ? loop.ownsImage() && image != null && isOn(device, image)
+                        : device.tag().equals(records.tag(loop.id())))
+                .map(LoopDevice::identity)
+                .findFirst();
+    }
+
+    private static boolean isOn(LoopDevice device, ImageFile image) {
+        return device.backingInode() == image.inode() && device.backingDevice().equals(image.device());
     }
 
     /**
@@ -121,9 +214,8 @@ final class Teardown {
                 .orElseThrow(() -> new LoopException.WrongState(Failures.DETACHED_BEHIND_US));
     }
 
-    private void refuseIfUsed(LoopDevice device) throws IOException {
-        List<DeviceUser> found = users(device);
-        if (!found.isEmpty()) {
+    private static void refuseUnlessPassing(LoopDevice device, List<DeviceUser> found, int looks) {
+        if (looks == PROBER_PATIENCE || !found.stream().allMatch(user -> mayPass(user, looks))) {
             throw new LoopException.DeviceBusy(device.name(), found);
         }
     }
@@ -153,7 +245,7 @@ final class Teardown {
         if (!clear(attachment, freeing)) {
             return Detached.NOT_BEFORE_ITS_PARTITIONS;
         }
-        if (freeing && losetup.isBound(attachment)) {
+        if (freeing && !isGone(attachment)) {
             Optional<LoopHandle> held = losetup.open(attachment);
             if (held.isPresent()) {
                 try (LoopHandle handle = held.get()) {
@@ -163,7 +255,7 @@ final class Teardown {
                 }
             }
         }
-        return losetup.isBound(attachment) ? Detached.AT_LAST_CLOSE : Detached.GONE;
+        return isGone(attachment) ? Detached.GONE : Detached.AT_LAST_CLOSE;
     }
 
     /** Asks the kernel to detach, unless there are partitions that cannot be dropped. */

@@ -31,6 +31,9 @@ public interface LoopHandle extends AutoCloseable {
      */
     void retain() throws LosetupException;
 
+    /** Whether {@link #retain()} could take a {@link #clear()} back; where not, ask who uses the device before. */
+    boolean canRetain() throws LosetupException;
+
     /** Makes the device as large as its section of the image is now. A fixed size limit stays the limit. */
     LoopDevice refreshSize() throws LosetupException;
 

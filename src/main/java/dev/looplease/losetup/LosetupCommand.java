@@ -416,8 +416,7 @@ final class LosetupCommand extends HostLosetup {
             if (!now.autoclear()) {
                 return;
             }
-            if (now.backingFileDeleted()
-                    || !BackingFile.leadsTo(now.backingFile(), now.backingDevice(), now.backingInode())) {
+            if (!isNamed(now)) {
                 throw new LosetupException.Refused("autoclear", "the image's name no longer leads to it");
             }
             attaching.lock();
@@ -446,6 +445,16 @@ final class LosetupCommand extends HostLosetup {
             } finally {
                 attaching.unlock();
             }
+        }
+
+        @Override
+        public boolean canRetain() throws LosetupException {
+            return isNamed(inspect());
+        }
+
+        private static boolean isNamed(LoopDevice device) throws LosetupException {
+            return !device.backingFileDeleted()
+                    && BackingFile.leadsTo(device.backingFile(), device.backingDevice(), device.backingInode());
         }
 
         /** Where it attached anew after all, that is taken down again. */

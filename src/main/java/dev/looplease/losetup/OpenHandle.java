@@ -41,6 +41,11 @@ abstract class OpenHandle implements LoopHandle {
     abstract void requestSectorSize(int bytes) throws LosetupException;
 
     @Override
+    public boolean canRetain() throws LosetupException {
+        return true;
+    }
+
+    @Override
     public void retain() throws LosetupException {
         requestRetain();
         LosetupException.expect("autoclear", false, inspect().autoclear());

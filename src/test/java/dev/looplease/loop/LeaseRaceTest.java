@@ -1,0 +1,282 @@
+package dev.looplease.loop;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import dev.looplease.KernelTest;
+import dev.looplease.losetup.Backend;
+import java.io.IOException;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.List;
+import java.util.Map;
+import java.util.OptionalLong;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CyclicBarrier;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/** Two things happen to a lease at once: one of them wins, and everybody is told the truth about which. */
+@KernelTest
+class LeaseRaceTest {
+
+    private static final int ROUNDS = 100;
+
+    @TempDir
+    private Path home;
+
+    private Bench bench;
+
+    @BeforeEach
+    void start() throws IOException {
+        bench = new Bench(home, Backend.IOCTL);
+    }
+
+    @AfterEach
+    void stop() throws IOException {
+        bench.close();
+    }
+
+    private interface Act {
+        void run() throws Exception;
+    }
+
+    /** Does both at the same moment; the first one's answer, or its refusal. */
+    private static <T> Either<T> race(java.util.function.Supplier<T> first, Act second) throws Exception {
+        CyclicBarrier start = new CyclicBarrier(2);
+        CompletableFuture<Either<T>> answer = CompletableFuture.supplyAsync(
+                () -> {
+                    try {
+                        start.await();
+                        return new Either<>(first.get(), null);
+                    } catch (LoopException e) {
+                        return new Either<>(null, e);
+                    } catch (Exception e) {
+                        throw new IllegalStateException(e);
+                    }
+                },
+                task -> Thread.ofPlatform().start(task));
+        start.await();
+        second.run();
+        return answer.get();
+    }
+
+    private record Either<T>(
+            @org.jspecify.annotations.Nullable T value,
+            @org.jspecify.annotations.Nullable LoopException refusal) {}
+
+    @Test
+    void aRenewalThatSucceedsIsKeptForItsWholeTtl() throws Exception {
+        int won = 0;
+        for (int round = 0; round < ROUNDS; round++) {
+            LoopSnapshot device = bench.create(Bench.spec(4096), Bench.terms(1));
+            String lease = device.managed().orElseThrow().lease().id();
+            bench.ticker.advance(Duration.ofMillis(999));
+
+            Either<LeaseSnapshot> renewal = race(() -> bench.renew(lease), () -> {
+                bench.ticker.advance(Duration.ofMillis(1));
+                bench.service.reap();
+            });
+
+            if (renewal.value() == null) {
+                assertThat(renewal.refusal()).isInstanceOf(LoopException.Ended.class);
+                bench.inTime(() -> assertThat(bench.state(device)).isEmpty());
+            } else {
+                won++;
+                bench.ticker.advance(Duration.ofMillis(998));
+                bench.service.reap();
+                assertThat(bench.state(device)).contains(LoopState.READY);
+                bench.renew(lease);
+                assertThat(bench.delete(device)).isEqualTo(new LoopService.Release.Done());
+            }
+        }
+        assertThat(won).as("rounds that the renewal won").isBetween(1, ROUNDS);
+    }
+
+    /** The fault guarded: a device that had just moved to another lease was ended with the one that it had left. */
+    @Test
+    void aMoveThatSucceedsIsNotEndedWithTheLeaseThatItLeft() throws Exception {
+        for (int round = 0; round < ROUNDS; round++) {
+            String before = bench.lease(60).id();
+            String after = bench.lease(60).id();
+            LoopSnapshot device = bench.create(before);
+
+            Either<LoopSnapshot> move = race(() -> bench.move(device, after), () -> bench.endLease(before));
+
+            if (move.value() == null) {
+                bench.inTime(() -> assertThat(bench.state(device)).isEmpty());
+                assertThat(bench.getLease(after).deviceIds()).isEmpty();
+            } else {
+                assertThat(bench.state(device)).contains(LoopState.READY);
+                assertThat(bench.getLease(after).deviceIds()).containsExactly(device.requiredId());
+            }
+            assertEnds(before);
+            bench.endLease(after);
+        }
+    }
+
+    /** The fault guarded: a device could join a lease that had ended, and then ended never. */
+    @Test
+    void aDeviceThatMovesToALeaseThatEndsStaysWhereItIsOrEndsToo() throws Exception {
+        for (int round = 0; round < ROUNDS; round++) {
+            String before = bench.lease(60).id();
+            String after = bench.lease(60).id();
+            LoopSnapshot device = bench.create(before);
+
+            Either<LoopSnapshot> move = race(() -> bench.move(device, after), () -> bench.endLease(after));
+
+            if (move.value() == null) {
+                assertThat(bench.state(device)).contains(LoopState.READY);
+                assertThat(bench.getLease(before).deviceIds()).containsExactly(device.requiredId());
+            } else {
+                bench.inTime(() -> assertThat(bench.state(device)).isEmpty());
+            }
+            assertEnds(after);
+            bench.endLease(before);
+        }
+    }
+
+    @Test
+    void aDeviceThatJoinsALeaseThatEndsIsRefusedOrEndsToo() throws Exception {
+        for (int round = 0; round < ROUNDS; round++) {
+            String lease = bench.lease(60).id();
+
+            Either<LoopSnapshot> creation = race(() -> bench.create(lease), () -> bench.endLease(lease));
+
+            assertEnds(lease);
+            if (creation.value() != null) {
+                LoopSnapshot device = creation.value();
+                bench.inTime(() -> assertThat(bench.state(device)).isEmpty());
+            }
+        }
+        assertThat(bench.bound()).isEmpty();
+    }
+
+    private void assertEnds(String lease) {
+        bench.inTime(() -> {
+            try {
+                assertThat(bench.endLease(lease)).isTrue();
+            } catch (LoopException.Ended e) {
+                // That is the same.
+            }
+        });
+    }
+
+    @Test
+    void aStallGivesEverybodyTheGrace() {
+        LoopSnapshot device = bench.create();
+        LoopSnapshot forgotten = bench.create();
+        String lease = device.managed().orElseThrow().lease().id();
+
+        // The agent was stopped for twice the ttl.
+        bench.ticker.advance(Duration.ofMinutes(2));
+        bench.service.reap();
+        bench.advance(Bench.GRACE.minusMillis(1));
+        assertThat(bench.renew(lease).remaining()).isEqualTo(Duration.ofSeconds(60));
+        bench.advance(Duration.ofMillis(2));
+
+        bench.inTime(() -> assertThat(bench.state(forgotten)).isEmpty());
+        assertThat(bench.endReason(forgotten)).isEqualTo(EndReason.EXPIRED);
+        assertThat(bench.renew(lease).remaining()).isEqualTo(Duration.ofSeconds(60));
+        bench.advance(Duration.ofSeconds(59));
+        assertThat(bench.state(device)).contains(LoopState.READY);
+        bench.advance(Duration.ofSeconds(1));
+        bench.inTime(() -> assertThat(bench.state(device)).isEmpty());
+    }
+
+    /** The fault guarded: the reminder of the later deadline, noted meanwhile, stood in the shorter one's place. */
+    @Test
+    void aShorterRenewalCountsWhileTheReaperLooks() throws Exception {
+        for (int round = 0; round < ROUNDS; round++) {
+            LoopSnapshot device = bench.create(Bench.spec(4096), Bench.terms(1));
+            String lease = device.managed().orElseThrow().lease().id();
+            bench.renew(lease, OptionalLong.of(3600));
+            bench.ticker.advance(Duration.ofMillis(999));
+
+            Either<LeaseSnapshot> renewal = race(() -> bench.renew(lease, OptionalLong.of(2)), () -> {
+                bench.ticker.advance(Duration.ofMillis(1));
+                bench.service.reap();
+            });
+
+            assertThat(renewal.refusal()).isNull();
+            bench.advance(Duration.ofSeconds(2));
+            bench.inTime(() -> assertThat(bench.state(device)).isEmpty());
+        }
+    }
+
+    @Test
+    void noRenewalGoesBeyondTheWholeLife() {
+        LeaseSnapshot lease = bench.service
+                .createLease(
+                        new LeaseTerms(OptionalLong.of(60), OptionalLong.of(100), false, OnExpiry.UNMOUNT, Map.of()),
+                        List.of(Bench.spec(Bench.MIB)),
+                        Bench.OWNER,
+                        null)
+                .value()
+                .lease();
+        bench.advance(Duration.ofSeconds(50));
+        assertThat(bench.renew(lease.id()).remaining()).isEqualTo(Duration.ofSeconds(50));
+        bench.advance(Duration.ofSeconds(49));
+        assertThat(bench.renew(lease.id()).remaining()).isEqualTo(Duration.ofSeconds(1));
+        bench.advance(Duration.ofSeconds(1));
+
+        assertThatThrownBy(() -> bench.renew(lease.id())).isInstanceOf(LoopException.Ended.class);
+        bench.inTime(() -> assertThat(bench.managed()).isEmpty());
+    }
+
+    @Test
+    void whatEndedIsToldFromWhatNeverWasForAQuarterOfAnHour() {
+        LoopSnapshot deleted = bench.create();
+        String lease = deleted.managed().orElseThrow().lease().id();
+        LoopSnapshot expired = bench.create();
+        bench.delete(deleted);
+        bench.advance(Duration.ofSeconds(60));
+        bench.inTime(() -> assertThat(bench.state(expired)).isEmpty());
+
+        bench.advance(Duration.ofMinutes(14).minusSeconds(1));
+        assertThat(bench.endReason(deleted)).isEqualTo(EndReason.DELETED);
+        assertThat(bench.endReason(expired)).isEqualTo(EndReason.EXPIRED);
+        assertThatThrownBy(() -> bench.renew(lease))
+                .isInstanceOfSatisfying(
+                        LoopException.Ended.class,
+                        ended -> assertThat(ended.reason()).isEqualTo(EndReason.DELETED));
+
+        bench.advance(Duration.ofMinutes(1).plusSeconds(1));
+        assertThatThrownBy(() -> bench.get(deleted)).isInstanceOf(LoopException.NotFound.class);
+        assertThatThrownBy(() -> bench.renew(lease)).isInstanceOf(LoopException.NotFound.class);
+    }
+
+    /** The fault guarded: between its entry's end and its ending's beginning an id was one that never was, 404. */
+    @Test
+    void whatEndsIsThereOrHasEndedAtEveryMoment() throws Exception {
+        for (int round = 0; round < ROUNDS / 4; round++) {
+            LoopSnapshot device = bench.create(Bench.spec(4096), Bench.terms(60));
+            String lease = device.managed().orElseThrow().lease().id();
+            Either<Integer> looks = race(
+                    () -> {
+                        int seen = 0;
+                        while (bench.state(device).isPresent()) {
+                            // A look at the device opens it. All the time, it would be in use.
+                            for (int look = 0; look < 100; look++) {
+                                seen += isThere(lease) ? 1 : 0;
+                            }
+                        }
+                        return seen;
+                    },
+                    () -> bench.delete(device));
+            assertThat(looks.refusal()).isNull();
+        }
+    }
+
+    /** Throws what is neither: a lease that never was. */
+    private boolean isThere(String lease) {
+        try {
+            bench.getLease(lease);
+            return true;
+        } catch (LoopException.Ended e) {
+            return false;
+        }
+    }
+}

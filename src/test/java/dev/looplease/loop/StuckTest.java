@@ -1,0 +1,158 @@
+package dev.looplease.loop;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import dev.looplease.KernelTest;
+import dev.looplease.losetup.Backend;
+import dev.looplease.losetup.FaultyLosetup.Fault;
+import java.io.IOException;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/** A device whose clean-up fails again and again is never forgotten, and in nobody's way. */
+@KernelTest
+class StuckTest {
+
+    @TempDir
+    private Path home;
+
+    private Bench bench;
+
+    @BeforeEach
+    void start() throws IOException {
+        bench = new Bench(home, Backend.IOCTL);
+    }
+
+    @AfterEach
+    void stop() throws IOException {
+        bench.close();
+    }
+
+    private void becomeStuck(LoopSnapshot device) {
+        bench.losetup.breakEvery("handle.clear"::equals, Fault.FAILS);
+        assertThat(bench.force(device)).isInstanceOf(LoopService.Release.Pending.class);
+        bench.inTime(() -> assertThat(bench.state(device)).contains(LoopState.STUCK));
+    }
+
+    private long tries(LoopSnapshot device) {
+        return bench.events.stream()
+                .filter(event -> event.type() == LoopEvent.Type.DEVICE_STUCK
+                        && device.requiredId().equals(event.deviceId()))
+                .count();
+    }
+
+    @Test
+    void isListedCountedAndChargedAndEndsWhenTheFaultDoes() {
+        LoopSnapshot device = bench.create();
+        becomeStuck(device);
+
+        assertThat(tries(device)).as("told once").isEqualTo(1);
+        assertThat(bench.managed())
+                .singleElement()
+                .satisfies(listed -> assertThat(listed.requiredId()).isEqualTo(device.requiredId()));
+        assertThat(bench.service.count(LoopState.STUCK)).isEqualTo(1);
+        assertThat(bench.service.usage()).isEqualTo(new LoopRegistry.Usage(1, Bench.MIB));
+        assertThat(bench.imageFiles()).hasSize(1);
+        assertThatThrownBy(() -> bench.attach(device)).isInstanceOf(LoopException.WrongState.class);
+
+        bench.losetup.heal();
+        bench.inTime(() -> assertThat(bench.state(device)).isEmpty());
+        assertThat(bench.endReason(device)).isEqualTo(EndReason.DELETED);
+        assertThat(bench.service.usage()).isEqualTo(new LoopRegistry.Usage(0, 0));
+        assertThat(bench.bound()).isEmpty();
+        assertThat(bench.imageFiles()).isEmpty();
+    }
+
+    @Test
+    void isTriedOnceAMinute() {
+        LoopSnapshot device = bench.create();
+        becomeStuck(device);
+
+        for (int minute = 0; minute < 3; minute++) {
+            int before = bench.losetup.brokenCalls();
+            bench.advance(Duration.ofSeconds(61));
+            Bench.soon().until(() -> bench.losetup.brokenCalls() > before);
+            // One of the minute before may have been under way.
+            assertThat(bench.losetup.brokenCalls()).isLessThanOrEqualTo(before + 2);
+        }
+    }
+
+    @Test
+    void isTriedAtOnceByAnotherDelete() {
+        LoopSnapshot device = bench.create();
+        becomeStuck(device);
+        assertThat(bench.delete(device)).isInstanceOf(LoopService.Release.Pending.class);
+
+        bench.losetup.heal();
+
+        assertThat(bench.delete(device)).isEqualTo(new LoopService.Release.Done());
+    }
+
+    @Test
+    void isStuckOrGoneAfterARestart() throws IOException {
+        LoopSnapshot device = bench.create();
+        becomeStuck(device);
+
+        bench.restart();
+        assertThat(bench.managed()).hasSize(1);
+        bench.inTime(() -> assertThat(bench.service.count(LoopState.STUCK)).isEqualTo(1));
+
+        bench.losetup.heal();
+        bench.inTime(() -> assertThat(bench.managed()).isEmpty());
+        assertThat(bench.imageFiles()).isEmpty();
+    }
+
+    /** The fault guarded: releases waited for other calls to the same devices, each on one of the sixteen threads. */
+    @Test
+    void delaysNoOther() throws Exception {
+        LeaseSnapshot lease = bench.lease(60);
+        List<LoopSnapshot> devices = new ArrayList<>();
+        for (int i = 0; i < 40; i++) {
+            devices.add(bench.create(lease.id()));
+        }
+        LoopSnapshot failing = devices.get(3);
+        bench.losetup.breakDetachOf(failing.observed().orElseThrow().number(), Fault.FAILS);
+        List<LoopSnapshot> hanging = devices.subList(10, 30);
+        List<Thread> callers = new ArrayList<>();
+        for (LoopSnapshot device : hanging) {
+            bench.losetup.breakDetachOf(device.observed().orElseThrow().number(), Fault.HANGS);
+            callers.add(Thread.ofPlatform().start(() -> bench.detach(device)));
+            assertThat(bench.losetup.awaitHanging()).isTrue();
+        }
+
+        assertThat(bench.endLease(lease.id())).isFalse();
+
+        Bench.soon().until(() -> bench.managed().size() == 21);
+        assertThat(bench.state(failing)).contains(LoopState.RELEASING);
+        bench.losetup.heal();
+        for (Thread caller : callers) {
+            caller.join();
+        }
+        bench.inTime(() -> assertThat(bench.managed()).isEmpty());
+    }
+
+    /** An hour of waiting for a process, looked at three times a second. */
+    @Test
+    void isNeverWhoOnlyWaitsForALastClose() throws IOException {
+        LoopSnapshot device = bench.create();
+        Process opener = bench.opener(Path.of(Bench.node(device)));
+        assertThat(bench.force(device)).isInstanceOf(LoopService.Release.Pending.class);
+
+        for (int minute = 0; minute < 60; minute++) {
+            bench.advance(Duration.ofMinutes(1));
+            assertThat(bench.state(device)).contains(LoopState.RELEASING);
+        }
+
+        Bench.end(opener);
+        bench.advance(Duration.ofSeconds(1));
+        bench.inTime(() -> assertThat(bench.state(device)).isEmpty());
+        assertThat(tries(device)).isZero();
+    }
+}
