@@ -132,7 +132,8 @@ final class ProblemCatalogue {
             of(
                     new LoopException.NotPermitted("A viewer may look at everything, and change nothing."),
                     DEVICES,
-                    Shape::changes),
+                    // To look needs a role too, which an identity provider's token may lack.
+                    shape -> true),
             of(new LoopException.NotManaged("loop7"), DEVICES + "/loop7", Shape::changesByName),
             of(
                     new LoopException.NotFound("device", ID),
@@ -202,6 +203,7 @@ final class ProblemCatalogue {
                     shape -> shape.bodyFields().contains("leaseId")
                             || (shape.changes() && !shape.pathVariables().isEmpty())),
             of(new LoopException.Recovering(), DEVICES, shape -> true),
+            of(new LoopException.ProviderUnavailable(), DEVICES, shape -> true),
             of(new LoopException.ShuttingDown(), DEVICES, shape -> true),
             declared(new LoopException.InsufficientStorage(new IOException("ENOSPC")), DEVICES));
 

@@ -36,6 +36,14 @@ final class Problems {
                 new Problem(of(HttpStatus.FORBIDDEN, "not-managed", "Not this agent's device", e));
             case LoopException.Unauthenticated e ->
                 new Problem(of(HttpStatus.UNAUTHORIZED, "unauthorized", "Unauthorized", e));
+            case LoopException.ProviderUnavailable e ->
+                new Problem(
+                        of(
+                                HttpStatus.SERVICE_UNAVAILABLE,
+                                "identity-provider-unavailable",
+                                "The identity provider does not answer",
+                                e),
+                        Optional.of(Duration.ofSeconds(5)));
             case LoopException.NotPermitted e ->
                 new Problem(of(HttpStatus.FORBIDDEN, "not-permitted", "Not permitted", e));
             case LoopException.NotOwner e -> new Problem(of(HttpStatus.FORBIDDEN, "not-owner", "Not yours", e));

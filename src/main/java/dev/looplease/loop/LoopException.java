@@ -106,6 +106,16 @@ public abstract sealed class LoopException extends RuntimeException {
         }
     }
 
+    /** Who asks can be told by an identity provider alone, which does not answer. */
+    public static final class ProviderUnavailable extends LoopException {
+        private static final long serialVersionUID = 1L;
+
+        public ProviderUnavailable() {
+            super(
+                    "The identity provider's keys, by which this token is checked, cannot be had now. Retry in a moment.");
+        }
+    }
+
     /** Whoever asks may do nothing of the kind. */
     public static final class NotPermitted extends LoopException {
         private static final long serialVersionUID = 1L;

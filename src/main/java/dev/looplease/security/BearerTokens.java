@@ -1,17 +1,25 @@
 package dev.looplease.security;
 
+import dev.looplease.loop.LoopException;
 import jakarta.servlet.http.HttpServletRequest;
 import java.time.Clock;
+import java.util.Objects;
 import java.util.Optional;
 import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 import org.springframework.http.HttpHeaders;
 import org.springframework.security.authentication.AuthenticationManager;
+import org.springframework.security.authentication.AuthenticationServiceException;
 import org.springframework.security.core.Authentication;
+import org.springframework.security.core.AuthenticationException;
 import org.springframework.security.oauth2.server.resource.authentication.BearerTokenAuthenticationToken;
 import org.springframework.security.oauth2.server.resource.web.BearerTokenResolver;
 
 /** Tells from the token in a request who sends it: one that the agent knows, or one that an identity provider signed. */
 final class BearerTokens implements AuthenticationManager, BearerTokenResolver {
+
+    private static final Logger log = LoggerFactory.getLogger(BearerTokens.class);
 
     private static final String SCHEME = "Bearer ";
 
@@ -43,12 +51,22 @@ final class BearerTokens implements AuthenticationManager, BearerTokenResolver {
             return accept(known.get(), clock);
         }
         if (provider.isPresent() && isSigned(token)) {
-            Authentication accepted = provider.get().authenticate(presented);
-            if (accepted != null) {
-                return accepted;
-            }
+            return ask(provider.get(), presented);
         }
         throw RefusedException.unknown();
+    }
+
+    private static Authentication ask(AuthenticationManager provider, Authentication presented) {
+        try {
+            return Objects.requireNonNull(provider.authenticate(presented));
+        } catch (RefusedException e) {
+            throw e;
+        } catch (AuthenticationServiceException e) {
+            log.warn("A signed token could not be checked: {}", e.getMessage());
+            throw RefusedException.because(new LoopException.ProviderUnavailable());
+        } catch (AuthenticationException e) {
+            throw RefusedException.unknown();
+        }
     }
 
     static CallerAuthentication accept(Credential credential, Clock clock) {

@@ -23,7 +23,8 @@ final class RefusedException extends AuthenticationException {
     }
 
     static RefusedException expired() {
-        return new RefusedException(new LoopException.Unauthenticated("The token has expired."), false);
+        return new RefusedException(
+                new LoopException.Unauthenticated("The token, or the certificate, has expired."), false);
     }
 
     static RefusedException because(LoopException reason) {

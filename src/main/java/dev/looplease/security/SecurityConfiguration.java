@@ -19,7 +19,9 @@ import org.springframework.security.config.annotation.web.configurers.AbstractHt
 import org.springframework.security.config.observation.SecurityObservationSettings;
 import org.springframework.security.oauth2.jwt.JwtDecoder;
 import org.springframework.security.oauth2.server.resource.authentication.JwtAuthenticationProvider;
+import org.springframework.security.oauth2.server.resource.web.authentication.BearerTokenAuthenticationFilter;
 import org.springframework.security.web.SecurityFilterChain;
+import org.springframework.security.web.access.intercept.AuthorizationFilter;
 import org.springframework.security.web.authentication.AnonymousAuthenticationFilter;
 import org.springframework.security.web.context.NullSecurityContextRepository;
 import org.springframework.security.web.firewall.StrictHttpFirewall;
@@ -72,8 +74,8 @@ class SecurityConfiguration {
             @Qualifier("handlerExceptionResolver") HandlerExceptionResolver problems) {
         Refusals refusals = new Refusals(problems, new WrongTokens());
         http.securityMatcher(new NegatedRequestMatcher(new OpenPaths()))
-                // No cookie ever says who asks, so there is no session, nothing that another site's page could use, and
-                // nobody to send to a login page or to log out.
+                // No cookie ever says who asks, so there is no session, nothing that another site's page could use (the
+                // guard against browsers keeps it out, client certificate or not), and nobody to log in or out.
                 .csrf(AbstractHttpConfigurer::disable)
                 .sessionManagement(AbstractHttpConfigurer::disable)
                 .securityContext(context -> context.securityContextRepository(new NullSecurityContextRepository()))
@@ -99,7 +101,10 @@ class SecurityConfiguration {
             http.oauth2ResourceServer(server -> server.bearerTokenResolver(tokens)
                     .authenticationManagerResolver(request -> tokens)
                     .authenticationEntryPoint(refusals));
+            http.addFilterBefore(
+                    new ClientCertificates(credentials, clock, refusals), BearerTokenAuthenticationFilter.class);
         }
+        http.addFilterAfter(new RequestRates(refusals, System::nanoTime), AuthorizationFilter.class);
         return http.build();
     }
 

@@ -3,7 +3,7 @@ package dev.looplease.security;
 import java.nio.file.Path;
 
 /** A tokens file that cannot be used. Names the file and the place, and never a hash. */
-final class TokensFileException extends RuntimeException {
+public final class TokensFileException extends RuntimeException {
 
     private static final long serialVersionUID = 1L;
 
