@@ -225,6 +225,18 @@ final class Bench implements AutoCloseable {
         return service.delete(ref(device), new Precondition.None(), true, OWNER);
     }
 
+    /** Deletes a device that nobody uses; but whoever lists all devices of the host may be looking at it right now. */
+    void deleted(LoopSnapshot device) {
+        soon().ignoreExceptionsMatching(LoopException.DeviceBusy.class::isInstance)
+                .until(() -> {
+                    try {
+                        return delete(device) instanceof LoopService.Release.Done;
+                    } catch (LoopException.Ended e) {
+                        return true;
+                    }
+                });
+    }
+
     LoopSnapshot detach(LoopSnapshot device) {
         return service.detach(ref(device), new Precondition.None(), OWNER);
     }

@@ -36,8 +36,11 @@ class ForeignHandsTest {
 
     private static void end(Bench bench, LoopSnapshot device, End how) throws IOException {
         switch (how) {
-            case DELETE -> assertThat(bench.delete(device)).isEqualTo(new LoopService.Release.Done());
-            case FORCE -> assertThat(bench.force(device)).isEqualTo(new LoopService.Release.Done());
+            case DELETE -> bench.deleted(device);
+            case FORCE -> {
+                bench.force(device);
+                bench.inTime(() -> assertThat(bench.state(device)).isEmpty());
+            }
             case EXPIRY -> {
                 bench.advance(Duration.ofSeconds(61));
                 bench.inTime(() -> assertThat(bench.state(device)).isEmpty());

@@ -89,7 +89,7 @@ class LeaseRaceTest {
                 bench.service.reap();
                 assertThat(bench.state(device)).contains(LoopState.READY);
                 bench.renew(lease);
-                assertThat(bench.delete(device)).isEqualTo(new LoopService.Release.Done());
+                bench.deleted(device);
             }
         }
         assertThat(won).as("rounds that the renewal won").isBetween(1, ROUNDS);
@@ -231,7 +231,7 @@ class LeaseRaceTest {
         LoopSnapshot deleted = bench.create();
         String lease = deleted.managed().orElseThrow().lease().id();
         LoopSnapshot expired = bench.create();
-        bench.delete(deleted);
+        bench.deleted(deleted);
         bench.advance(Duration.ofSeconds(60));
         bench.inTime(() -> assertThat(bench.state(expired)).isEmpty());
 
@@ -265,7 +265,7 @@ class LeaseRaceTest {
                         }
                         return seen;
                     },
-                    () -> bench.delete(device));
+                    () -> bench.deleted(device));
             assertThat(looks.refusal()).isNull();
         }
     }
