@@ -14,10 +14,10 @@ import org.springframework.security.authentication.AuthenticationServiceExceptio
 import org.springframework.security.core.Authentication;
 import org.springframework.security.core.AuthenticationException;
 import org.springframework.security.oauth2.server.resource.authentication.BearerTokenAuthenticationToken;
-import org.springframework.security.oauth2.server.resource.web.BearerTokenResolver;
+import org.springframework.security.web.authentication.AuthenticationConverter;
 
 /** Tells from the token in a request who sends it: one that the agent knows, or one that an identity provider signed. */
-final class BearerTokens implements AuthenticationManager, BearerTokenResolver {
+final class BearerTokens implements AuthenticationManager, AuthenticationConverter {
 
     private static final Logger log = LoggerFactory.getLogger(BearerTokens.class);
 
@@ -36,11 +36,13 @@ final class BearerTokens implements AuthenticationManager, BearerTokenResolver {
 
     /** From the header alone: a token in a URL or a form ends in logs and histories. */
     @Override
-    public @Nullable String resolve(HttpServletRequest request) {
+    public @Nullable Authentication convert(HttpServletRequest request) {
         String header = request.getHeader(HttpHeaders.AUTHORIZATION);
-        return header != null && header.regionMatches(true, 0, SCHEME, 0, SCHEME.length())
-                ? header.substring(SCHEME.length()).strip()
-                : null;
+        if (header == null || !header.regionMatches(true, 0, SCHEME, 0, SCHEME.length())) {
+            return null;
+        }
+        String token = header.substring(SCHEME.length()).strip();
+        return token.isEmpty() ? null : new BearerTokenAuthenticationToken(token);
     }
 
     @Override

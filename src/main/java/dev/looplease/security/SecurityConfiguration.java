@@ -98,9 +98,10 @@ class SecurityConfiguration {
                     Optional.ofNullable(provider.getIfAvailable())
                             .map(decoder -> signed(decoder, new SignedTokens(properties.jwt(), callers))),
                     clock);
-            http.oauth2ResourceServer(server -> server.bearerTokenResolver(tokens)
-                    .authenticationManagerResolver(request -> tokens)
-                    .authenticationEntryPoint(refusals));
+            // Not by http.oauth2ResourceServer: that also answers /.well-known/oauth-protected-resource, to everybody.
+            BearerTokenAuthenticationFilter bearer = new BearerTokenAuthenticationFilter(tokens, tokens);
+            bearer.setAuthenticationEntryPoint(refusals);
+            http.addFilterAt(bearer, BearerTokenAuthenticationFilter.class);
             http.addFilterBefore(
                     new ClientCertificates(credentials, clock, refusals), BearerTokenAuthenticationFilter.class);
         }

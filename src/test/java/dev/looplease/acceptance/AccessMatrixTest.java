@@ -231,6 +231,17 @@ class AccessMatrixTest extends HttpTest {
         };
     }
 
+    /** The fault: a filter, which no mapping shows, answered there before anybody was asked who they are. */
+    @Test
+    void noFilterAnswersBeforeItIsKnownWhoAsks() {
+        for (String path : List.of("/.well-known/oauth-protected-resource", "/login", "/logout", "/oauth2/authorize")) {
+            agent.as(null).get(path).refused(401, "unauthorized");
+            agent.as(null).send("POST", path, "{}").refused(401, "unauthorized");
+            agent.as(null).get("/leases", "Authorization", "Bearer").refused(401, "unauthorized");
+            agent.as(null).get("/leases", "Authorization", "Basic cm9vdDpyb290").refused(401, "unauthorized");
+        }
+    }
+
     private @Nullable String foreign;
 
     private String foreignName() {
