@@ -6,6 +6,7 @@ import dev.looplease.loop.WallClock;
 import java.time.Clock;
 import java.time.Duration;
 import org.apache.catalina.core.StandardHost;
+import org.apache.coyote.http11.AbstractHttp11Protocol;
 import org.springframework.beans.factory.annotation.Value;
 import org.springframework.boot.http.converter.autoconfigure.ServerHttpMessageConvertersCustomizer;
 import org.springframework.boot.jackson.autoconfigure.JsonMapperBuilderCustomizer;
@@ -28,6 +29,8 @@ import tools.jackson.databind.type.LogicalType;
 /** What the HTTP interface needs of Spring and Tomcat. */
 @Configuration(proxyBeanMethods = false)
 class ApiConfiguration {
+
+    private static final int MOST_BYTES_BESIDE_CHUNKS = 16;
 
     @Bean
     WallClock wallClock(Clock clock) {
@@ -101,6 +104,20 @@ class ApiConfiguration {
                 Thread.currentThread().interrupt();
             }
         }
+    }
+
+    @Bean
+    WebServerFactoryCustomizer<TomcatServletWebServerFactory> slowSenders() {
+        return factory -> {
+            factory.addEngineValves(new BodyValve(new SlowSenders()));
+            factory.addConnectorCustomizers(connector -> {
+                if (connector.getProtocolHandler() instanceof AbstractHttp11Protocol<?> http) {
+                    // Nobody sends either on purpose, and while one arrives a thread waits for it.
+                    http.setMaxExtensionSize(MOST_BYTES_BESIDE_CHUNKS);
+                    http.setMaxTrailerSize(MOST_BYTES_BESIDE_CHUNKS);
+                }
+            });
+        };
     }
 
     /** What Tomcat refuses before any servlet sees it is answered with a problem document too. */

@@ -98,6 +98,9 @@ class ProblemAdvice extends ResponseEntityExceptionHandler {
         if (failure.getRootCause() instanceof RequestTooLargeException tooLarge) {
             return body(Problems.of(HttpStatus.CONTENT_TOO_LARGE, tooLarge.getMessage()), headers, request);
         }
+        if (failure.getRootCause() instanceof RequestTimeoutException) {
+            return body(Problems.of(HttpStatus.REQUEST_TIMEOUT, RequestTimeoutException.MESSAGE), headers, request);
+        }
         return body(Problems.invalid(List.of(JsonErrors.explain(failure))), headers, request);
     }
 

@@ -166,6 +166,7 @@ final class ProblemCatalogue {
                     Shape::changesByName),
             of(new LoopException.Ended("device", ID, EndReason.EXPIRED), DEVICE, Shape::needsTheLiving),
             of(new LoopException.PreconditionFailed("\"" + ID + ".5\""), DEVICE, Shape::takesIfMatch),
+            of(HttpStatus.REQUEST_TIMEOUT, RequestTimeoutException.MESSAGE, DEVICES, Shape::hasBody),
             of(
                     HttpStatus.CONTENT_TOO_LARGE,
                     new RequestTooLargeException(1024 * 1024).getMessage(),

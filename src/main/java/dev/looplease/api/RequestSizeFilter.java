@@ -10,7 +10,7 @@ import jakarta.servlet.http.HttpServletResponse;
 import java.io.IOException;
 import org.springframework.web.filter.OncePerRequestFilter;
 
-/** Stops reading a body that is larger than any request needs; Tomcat bounds only forms. */
+/** Stops reading a body that is larger or slower than any request needs; Tomcat bounds only forms. */
 final class RequestSizeFilter extends OncePerRequestFilter {
 
     private final long mostBytes;
@@ -26,37 +26,43 @@ final class RequestSizeFilter extends OncePerRequestFilter {
             throws ServletException, IOException {
         if (request.getContentLengthLong() > mostBytes) {
             problems.write(request, response, new RequestTooLargeException(mostBytes));
-        } else if (request.getContentLengthLong() < 0) {
-            chain.doFilter(new Bounded(request), response);
+        } else if (request.getAttribute(BodyValve.WAIT) instanceof SlowSenders.Wait wait) {
+            chain.doFilter(new Bounded(request, wait), response);
         } else {
             chain.doFilter(request, response);
         }
     }
 
-    /** A body of unknown length, counted as it is read. */
+    /** A body whose bytes are counted, and whose time is taken, as it is read. */
     private final class Bounded extends HttpServletRequestWrapper {
 
-        Bounded(HttpServletRequest request) {
+        private final SlowSenders.Wait wait;
+
+        Bounded(HttpServletRequest request, SlowSenders.Wait wait) {
             super(request);
+            this.wait = wait;
         }
 
         @Override
         public ServletInputStream getInputStream() throws IOException {
-            return new BoundedStream(super.getInputStream());
+            return new BoundedStream(super.getInputStream(), wait);
         }
     }
 
     private final class BoundedStream extends ServletInputStream {
 
         private final ServletInputStream in;
+        private final SlowSenders.Wait wait;
         private long left = mostBytes;
 
-        BoundedStream(ServletInputStream in) {
+        BoundedStream(ServletInputStream in, SlowSenders.Wait wait) {
             this.in = in;
+            this.wait = wait;
         }
 
         @Override
         public int read() throws IOException {
+            wait.await(in);
             int value = in.read();
             count(value < 0 ? 0 : 1);
             return value;
@@ -64,7 +70,9 @@ final class RequestSizeFilter extends OncePerRequestFilter {
 
         @Override
         public int read(byte[] buffer, int offset, int length) throws IOException {
-            int count = in.read(buffer, offset, length);
+            wait.await(in);
+            // No more than is there: else it would wait for the rest.
+            int count = in.read(buffer, offset, Math.clamp(in.available(), Math.min(1, length), length));
             count(Math.max(0, count));
             return count;
         }

@@ -1,0 +1,103 @@
+package dev.looplease.api;
+
+import jakarta.servlet.ServletInputStream;
+import java.io.IOException;
+import java.time.Duration;
+import java.util.concurrent.Semaphore;
+import java.util.concurrent.locks.LockSupport;
+import org.apache.coyote.ActionCode;
+import org.apache.coyote.Request;
+
+/**
+ * How long a thread waits for what a client is slow to send. Tomcat's time-outs begin anew with each byte, so that two
+ * hundred senders of a byte a second would have all its threads for days. Here a body has a deadline; and when many are
+ * waited for at once, further ones have a much shorter one, so that most threads stay free for others.
+ */
+final class SlowSenders {
+
+    private static final int PATIENT_THREADS = 64;
+    private static final Duration PATIENCE = Duration.ofSeconds(10);
+    private static final Duration IMPATIENCE = Duration.ofMillis(500);
+
+    /** What a client on the same host needs to send a body after its header. */
+    private static final long POLL_NANOS = 200_000;
+
+    private final Semaphore patient = new Semaphore(PATIENT_THREADS);
+
+    /** The waiting for one body; begins when it must be waited for. */
+    final class Wait implements AutoCloseable {
+
+        private final Request received;
+        private long deadline;
+        private boolean begun;
+        private boolean isPatient;
+
+        private Wait(Request received) {
+            this.received = received;
+        }
+
+        /** Returns when reading the stream blocks no more. */
+        void await(ServletInputStream in) throws IOException {
+            requirePlace();
+            if (in.available() == 0) {
+                await();
+            }
+        }
+
+        /**
+         * Returns when reading from the connection blocks no more: there is something, or the end.
+         *
+         * @throws RequestTimeoutException when it has taken too long in all
+         */
+        void await() throws IOException {
+            requirePlace();
+            while (!hasArrived()) {
+                begin();
+                if (System.nanoTime() - deadline >= 0) {
+                    throw new RequestTimeoutException();
+                }
+                LockSupport.parkNanos(POLL_NANOS);
+            }
+        }
+
+        /** In chunks a byte of a chunk's header counts as arrived, and whoever reads waits for the rest of that. */
+        private void requirePlace() throws RequestTimeoutException {
+            if (received.getContentLengthLong() < 0 && !received.isFinished()) {
+                begin();
+                if (!isPatient) {
+                    throw new RequestTimeoutException();
+                }
+            }
+        }
+
+        /** Looks at the connection; {@link ServletInputStream#available} only knows what has been read from it. */
+        private boolean hasArrived() {
+            if (received.isFinished()) {
+                close();
+                return true;
+            }
+            received.action(ActionCode.AVAILABLE, true);
+            return received.getAvailable() > 0;
+        }
+
+        private void begin() {
+            if (!begun) {
+                begun = true;
+                isPatient = patient.tryAcquire();
+                deadline = System.nanoTime() + (isPatient ? PATIENCE : IMPATIENCE).toNanos();
+            }
+        }
+
+        @Override
+        public void close() {
+            if (isPatient) {
+                isPatient = false;
+                patient.release();
+            }
+        }
+    }
+
+    Wait newWait(Request received) {
+        return new Wait(received);
+    }
+}
