@@ -225,6 +225,7 @@ final class LeaseBook {
                 null,
                 lease.id(),
                 lease.terms().owner(),
+                null,
                 reason.toString()));
     }
 

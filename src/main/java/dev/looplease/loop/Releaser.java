@@ -1,5 +1,6 @@
 package dev.looplease.loop;
 
+import dev.looplease.image.ImageFile;
 import dev.looplease.losetup.LoopIdentity;
 import java.io.IOException;
 import java.time.Duration;
@@ -273,7 +274,15 @@ final class Releaser implements AutoCloseable {
 
     static LoopEvent event(LoopEvent.Type type, ManagedLoop loop, @Nullable String detail) {
         Standing standing = loop.standing();
-        return new LoopEvent(type, loop.id(), loop.lastName(), standing.lease().id(), loop.owner(), detail);
+        ImageFile image = standing.image();
+        return new LoopEvent(
+                type,
+                loop.id(),
+                loop.lastName(),
+                standing.lease().id(),
+                loop.owner(),
+                image == null ? null : image.path().toString(),
+                detail);
     }
 
     /** Lets the releases under way finish, a bounded time; what is left the kernel still knows. */

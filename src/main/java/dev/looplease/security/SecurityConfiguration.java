@@ -106,6 +106,7 @@ class SecurityConfiguration {
                     new ClientCertificates(credentials, clock, refusals), BearerTokenAuthenticationFilter.class);
         }
         http.addFilterAfter(new RequestRates(refusals, System::nanoTime), AuthorizationFilter.class);
+        http.addFilterAfter(new AuditedCaller(), AnonymousAuthenticationFilter.class);
         return http.build();
     }
 

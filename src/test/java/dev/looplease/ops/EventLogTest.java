@@ -22,7 +22,7 @@ import tools.jackson.databind.json.JsonMapper;
 class EventLogTest {
 
     private static final LoopEvent READY = new LoopEvent(
-            LoopEvent.Type.DEVICE_READY, "k3v9x0q2m7adp1c8", "loop7", "w7f0c2n4s8y1t5b9", "ci", "two\nlines");
+            LoopEvent.Type.DEVICE_READY, "k3v9x0q2m7adp1c8", "loop7", "w7f0c2n4s8y1t5b9", "ci", null, "two\nlines");
 
     private final Logger logger = (Logger) LoggerFactory.getLogger("looplease.events");
     private final ListAppender<ILoggingEvent> lines = new ListAppender<>();
@@ -61,7 +61,7 @@ class EventLogTest {
                             "device=loop7",
                             "leaseId=w7f0c2n4s8y1t5b9",
                             "owner=ci",
-                            "detail=two\nlines");
+                            "detail=two\\u000alines");
         });
     }
 
@@ -78,12 +78,13 @@ class EventLogTest {
         assertThat(line.path("device").asString()).isEqualTo("loop7");
         assertThat(line.path("leaseId").asString()).isEqualTo("w7f0c2n4s8y1t5b9");
         assertThat(line.path("owner").asString()).isEqualTo("ci");
-        assertThat(line.path("detail").asString()).isEqualTo("two\nlines");
+        assertThat(line.path("detail").asString()).isEqualTo("two\\u000alines");
     }
 
     @Test
     void whatDoesNotApplyIsLeftOut() {
-        new EventLog().happened(new LoopEvent(LoopEvent.Type.LEASE_ENDED, null, null, "w7f0c2n4s8y1t5b9", "ci", null));
+        new EventLog()
+                .happened(new LoopEvent(LoopEvent.Type.LEASE_ENDED, null, null, "w7f0c2n4s8y1t5b9", "ci", null, null));
 
         assertThat(lines.list.getFirst().getKeyValuePairs())
                 .extracting(pair -> pair.key)
