@@ -11,7 +11,6 @@ import java.util.Set;
 import org.jspecify.annotations.Nullable;
 import org.springframework.beans.factory.annotation.Qualifier;
 import org.springframework.beans.factory.annotation.Value;
-import org.springframework.boot.autoconfigure.condition.ConditionalOnProperty;
 import org.springframework.boot.context.properties.ConfigurationProperties;
 import org.springframework.boot.context.properties.EnableConfigurationProperties;
 import org.springframework.boot.context.properties.bind.DefaultValue;
@@ -65,7 +64,6 @@ class BrowserConfiguration {
 
     /** Pages of other origins may read the answers only where the operator names them. */
     @Bean
-    @ConditionalOnProperty("looplease.allowed-origins")
     FilterRegistrationBean<CorsFilter> allowedOrigins(Settings settings) {
         CorsConfiguration cors = new CorsConfiguration();
         cors.setAllowedOrigins(List.copyOf(settings.allowedOrigins()));
@@ -76,6 +74,8 @@ class BrowserConfiguration {
         everywhere.registerCorsConfiguration("/**", cors);
         var registration = new FilterRegistrationBean<>(new CorsFilter(everywhere));
         registration.setOrder(ORDER + 1);
+        // No condition of Spring's: those are decided when an image is built, before anybody has set anything.
+        registration.setEnabled(!settings.allowedOrigins().isEmpty());
         return registration;
     }
 }
