@@ -30,12 +30,12 @@ final class AgentProcess implements Closeable {
         this.home = home;
     }
 
-    static AgentProcess start(Path jar, Path home, String... settings) throws IOException {
+    static AgentProcess start(Path app, Path home, String... settings) throws IOException {
         int port = freePort();
         List<String> command = new ArrayList<>();
         command.add(Path.of(System.getProperty("java.home"), "bin", "java").toString());
-        command.addAll(List.of("-XX:+UseSerialGC", "-XX:+UseCompactObjectHeaders", "-Xms16m", "-Xmx256m"));
-        command.addAll(List.of("-jar", jar.toString()));
+        command.add("@" + app.resolve("java.options"));
+        command.addAll(List.of("-jar", app.resolve("looplease.jar").toString()));
         ProcessBuilder builder = new ProcessBuilder(command)
                 .redirectErrorStream(true)
                 .redirectOutput(home.resolve("log").toFile());
@@ -92,6 +92,41 @@ final class AgentProcess implements Closeable {
     private @Nullable String token() throws IOException {
         Path file = home.resolve("state").resolve("token");
         return Files.exists(file) ? Files.readString(file).strip() : null;
+    }
+
+    /** How many devices it lends, by its metrics. */
+    long leased() throws IOException {
+        try (Client client = connect()) {
+            client.expect(200, "GET", "/host", null);
+            String body = client.body();
+            int at = body.indexOf("\"usedDevices\":");
+            if (at < 0) {
+                throw new IOException("no usedDevices in " + body);
+            }
+            int begin = at + "\"usedDevices\":".length();
+            int end = begin;
+            while (Character.isDigit(body.charAt(end))) {
+                end++;
+            }
+            return Long.parseLong(body.substring(begin, end));
+        }
+    }
+
+    /**
+     * Waits until it has removed the loop devices that it added, if there are many more than there were.
+     *
+     * @param before how many there were
+     */
+    void awaitPruned(long before) throws IOException {
+        String text = "loop devices removed";
+        long began = System.nanoTime();
+        while (Report.loopDevices() > before + 100
+                && !Files.readString(home.resolve("log")).contains(text)) {
+            if (System.nanoTime() - began > Duration.ofMinutes(10).toNanos()) {
+                throw new IOException("its log never says: " + text);
+            }
+            LockSupport.parkNanos(200_000_000);
+        }
     }
 
     /** What of its memory is in use now. */

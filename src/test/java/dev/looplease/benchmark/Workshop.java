@@ -46,7 +46,7 @@ final class Workshop implements Closeable {
     /** An agent as it is shipped, in a state directory of its own. */
     AgentProcess agent(String... settings) throws IOException {
         Path home = Files.createDirectory(directory.resolve("agent-" + ++agents));
-        return closing(AgentProcess.start(Shipment.unpacked(), home, settings));
+        return closing(AgentProcess.start(Shipment.prepared(), home, settings));
     }
 
     String run(String... command) throws IOException {
