@@ -548,6 +548,7 @@ public final class LoopService {
     private void reattach(ManagedLoop loop) throws IOException {
         try (OpenImage image = images.reopen(loop.image(), loop.spec().readOnly())) {
             Step.ATTACH_OPENED.reached();
+            registry.intend(loop, loop.standing().become(LoopState.DETACHED, LoopState.READY));
             attach(loop, image);
             Step.ATTACH_BOUND.reached();
             registry.change(loop, now -> now.become(LoopState.DETACHED, LoopState.READY));
@@ -559,6 +560,7 @@ public final class LoopService {
             } catch (IOException | RuntimeException undo) {
                 e.addSuppressed(undo);
             }
+            registry.intend(loop, loop.standing());
             throw e;
         }
     }

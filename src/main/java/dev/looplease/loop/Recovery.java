@@ -349,11 +349,21 @@ public final class Recovery {
                     : null;
             return only(device -> device.identity().equals(recorded))
                     .or(() -> only(device -> Records.isTagOf(record.id(), device.tag())))
-                    .or(() -> only(device -> recorded == null
-                            && !record.spec().reuseFile()
+                    .or(() -> only(device -> mayHaveBoundUnrecorded(record)
                             && (record.state() == LoopState.CREATING
                                     || device.tag().isEmpty())
                             && image.filter(file -> isOn(device, file)).isPresent()));
+        }
+
+        /**
+         * Whether the agent may have died between attaching the image that it made and recording that: it was making the
+         * device, or had recorded that it attaches it again.
+         */
+        private boolean mayHaveBoundUnrecorded(DeviceRecord record) {
+            return isOfThisBoot(record)
+                    && record.attachment() == null
+                    && !record.spec().reuseFile()
+                    && (!record.announced() || record.state() == LoopState.READY);
         }
 
         /** The file of a device that is not attached, as far as anybody can tell; empty where it cannot be looked at. */

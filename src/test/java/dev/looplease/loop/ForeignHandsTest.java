@@ -121,6 +121,28 @@ class ForeignHandsTest {
         }
     }
 
+    /** They attach the image of a device that is detached: what no record of ours announced is not our attachment. */
+    @ParameterizedTest
+    @EnumSource(names = {"IOCTL", "LOSETUP"})
+    void whoAttachesADetachedImageKeepsTheirDeviceAfterARestart(Backend backend) throws IOException {
+        try (Bench bench = new Bench(home, backend)) {
+            LoopSnapshot device = bench.create();
+            Path image = Bench.image(device);
+            bench.detach(device);
+            String name = bench.foreign(image, OptionalInt.empty());
+
+            bench.restart();
+
+            assertThat(bench.state(device)).contains(LoopState.DETACHED);
+            bench.deleted(device);
+            assertThat(Bench.read(Path.of("/sys/block", name, "loop/backing_file")))
+                    .contains(image + " (deleted)");
+            assertThat(Bench.read(Path.of("/sys/block", name, "loop/autoclear")))
+                    .contains("0");
+            Bench.detachForeign(name, image);
+        }
+    }
+
     /** They attach our own image, to our number: another attachment, and so not ours. */
     @ParameterizedTest
     @CsvSource({"IOCTL, DELETE", "IOCTL, EXPIRY", "IOCTL, RECOVERY", "LOSETUP, DELETE", "LOSETUP, EXPIRY"})
