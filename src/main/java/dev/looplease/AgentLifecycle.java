@@ -1,12 +1,14 @@
 package dev.looplease;
 
 import dev.looplease.loop.LoopService;
+import jakarta.annotation.PostConstruct;
 import jakarta.annotation.PreDestroy;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 import org.springframework.boot.availability.AvailabilityChangeEvent;
+import org.springframework.boot.availability.LivenessState;
 import org.springframework.boot.availability.ReadinessState;
 import org.springframework.boot.web.server.context.WebServerInitializedEvent;
 import org.springframework.context.ApplicationContext;
@@ -39,6 +41,12 @@ class AgentLifecycle {
         this.service = service;
         this.properties = properties;
         this.context = context;
+    }
+
+    /** Before the port opens: Boot says so only when all of the start is over, and a probe in between would be told DOWN. */
+    @PostConstruct
+    void beAlive() {
+        AvailabilityChangeEvent.publish(context, LivenessState.CORRECT);
     }
 
     @EventListener

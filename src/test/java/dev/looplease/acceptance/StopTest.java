@@ -3,6 +3,7 @@ package dev.looplease.acceptance;
 import static java.nio.charset.StandardCharsets.UTF_8;
 import static org.assertj.core.api.Assertions.assertThat;
 
+import dev.looplease.ForeignDevice;
 import dev.looplease.KernelTest;
 import java.io.BufferedReader;
 import java.io.IOException;
@@ -89,20 +90,26 @@ class StopTest extends AgentProcessTest {
 
     @Test
     void isAliveAndServesNothingWhileItRecovers() throws IOException {
-        Path gate = Files.createDirectory(home.resolve("gate"));
-        AgentProcess process = tracked(AgentProcess.start(home, slowLosetup(gate), "--looplease.backend=losetup"));
-        Agent agent = process.listening();
+        // Where nothing is attached, recovery has nothing to ask losetup for.
+        try (ForeignDevice foreign = ForeignDevice.in(home)) {
+            String before = foreign.look();
+            Path gate = Files.createDirectory(home.resolve("gate"));
+            AgentProcess process = tracked(AgentProcess.start(home, slowLosetup(gate), "--looplease.backend=losetup"));
+            Agent agent = process.listening();
 
-        agent.get("/livez").expect(200);
-        for (String path : List.of("/loop-devices", "/leases", "/host", "/readyz", "/actuator/health", "/nothing")) {
-            assertThat(agent.get(path).refused(503, "recovering").headers().firstValue("Retry-After"))
-                    .isPresent();
+            agent.get("/livez").expect(200);
+            for (String path :
+                    List.of("/loop-devices", "/leases", "/host", "/readyz", "/actuator/health", "/nothing")) {
+                assertThat(agent.get(path).refused(503, "recovering").headers().firstValue("Retry-After"))
+                        .isPresent();
+            }
+            agent.create("sizeMb", 1).refused(503, "recovering");
+
+            Files.createFile(gate.resolve("open"));
+            soon().until(() -> agent.get("/readyz").status() == 200);
+            assertThat(agent.items("/loop-devices?managed=true")).isEmpty();
+            assertThat(foreign.look()).isEqualTo(before);
         }
-        agent.create("sizeMb", 1).refused(503, "recovering");
-
-        Files.createFile(gate.resolve("open"));
-        soon().until(() -> agent.get("/readyz").status() == 200);
-        assertThat(agent.items("/loop-devices?managed=true")).isEmpty();
     }
 
     // Stopping
