@@ -20,6 +20,9 @@ class OpenApiLintTest {
 
     private static final String LINTER = "@redocly/cli@2.77.0";
 
+    /** The linter needs 20.19 or newer, which many a distribution's Node.js is not. */
+    private static final String NODE = "node@22.23.3";
+
     @TempDir
     private Path directory;
 
@@ -38,9 +41,10 @@ class OpenApiLintTest {
 
     private Outcome run(String... arguments) throws IOException, InterruptedException {
         Path output = Files.createTempFile(directory, "redocly", ".log");
-        ProcessBuilder builder = new ProcessBuilder(
-                        Stream.concat(Stream.of("npx", "--yes", LINTER), Stream.of(arguments))
-                                .toList())
+        ProcessBuilder builder = new ProcessBuilder(Stream.concat(
+                                Stream.of("npx", "--yes", "--package=" + NODE, "--package=" + LINTER, "--", "redocly"),
+                                Stream.of(arguments))
+                        .toList())
                 .redirectErrorStream(true)
                 .redirectOutput(output.toFile());
         builder.environment()
