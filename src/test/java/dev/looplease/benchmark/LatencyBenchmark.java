@@ -12,15 +12,22 @@ import org.junit.jupiter.api.Test;
 class LatencyBenchmark {
 
     private static final long IMAGE_BYTES = 64 << 20;
-    /** Turns that are not counted; one call for udisksctl, which has nothing to warm up. */
-    private static final int WARM_UP = 120;
+    /** Turns that are not counted. */
+    private static final int WARM_UP = 10;
+
+    /** The same for an agent, in pairs: by then its machine code is that of one that has run for a minute or two. */
+    private static final int WARM_UP_AGENT = 30_000;
 
     private static final int ROUNDS = Integer.getInteger("benchmark.rounds", 20);
 
     /** @param pairs in one turn: more for the fast, so that all take about as long */
-    private record Turn(Contender contender, int pairs, Contender.Pairs results) {
+    private record Turn(Contender contender, int warmUp, int pairs, Contender.Pairs results) {
+        Turn(Contender contender, int warmUp, int pairs) {
+            this(contender, warmUp, pairs, new Contender.Pairs());
+        }
+
         Turn(Contender contender, int pairs) {
-            this(contender, pairs, new Contender.Pairs());
+            this(contender, WARM_UP * pairs, pairs);
         }
     }
 
@@ -40,7 +47,7 @@ class LatencyBenchmark {
             if (udisks.isPresent()) {
                 beside.add(new Turn(
                         shop.closing(new HttpContender("HTTP, ioctl driver, beside udevd", ioctl, IMAGE_BYTES)), 50));
-                beside.add(new Turn(udisks.get(), 1));
+                beside.add(new Turn(udisks.get(), 1, 1));
                 run(beside);
             }
             List<List<String>> table = new ArrayList<>(table(alone, alone.get(0), alone.get(1)));
@@ -55,7 +62,7 @@ class LatencyBenchmark {
 
     private static void run(List<Turn> turns) throws IOException {
         for (Turn turn : turns) {
-            turn.contender().run(turn.pairs() == 1 ? 1 : turn.pairs() * WARM_UP, new Contender.Pairs());
+            turn.contender().run(turn.warmUp(), new Contender.Pairs());
         }
         for (int round = 0; round < ROUNDS; round++) {
             for (Turn turn : turns) {
@@ -68,7 +75,7 @@ class LatencyBenchmark {
         AgentProcess losetup = shop.agent("LOOPLEASE_BACKEND", "losetup");
         return List.of(
                 new Turn(shop.closing(ProgramContender.raw(shop, IMAGE_BYTES)), 100),
-                new Turn(shop.closing(new HttpContender("HTTP, ioctl driver", ioctl, IMAGE_BYTES)), 100),
+                new Turn(shop.closing(new HttpContender("HTTP, ioctl driver", ioctl, IMAGE_BYTES)), WARM_UP_AGENT, 100),
                 new Turn(shop.closing(new HttpContender("HTTP, losetup driver", losetup, IMAGE_BYTES)), 5),
                 new Turn(
                         shop.closing(ProgramContender.script(shop, "shell", "bash", "shell.sh", IMAGE_BYTES, Map.of())),
