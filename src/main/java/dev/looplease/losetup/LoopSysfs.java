@@ -2,6 +2,7 @@ package dev.looplease.losetup;
 
 import dev.looplease.posix.DeviceNumber;
 import dev.looplease.posix.Posix;
+import dev.looplease.posix.PosixException;
 import java.io.File;
 import java.io.IOException;
 import java.io.UncheckedIOException;
@@ -34,6 +35,8 @@ final class LoopSysfs {
 
     private final Path block;
     private final Path everyBlock;
+    /** Of a bound device's directory; 0 until one was seen. */
+    private volatile int linksWithoutPartitions;
 
     /** @param sys where sysfs is mounted */
     LoopSysfs(Path sys) {
@@ -206,16 +209,37 @@ final class LoopSysfs {
                 backing.get()));
     }
 
-    /** The numbers of one device's partitions, from its own directory. */
+    /**
+     * The numbers of one device's partitions, from its own directory. Listing that waits for whoever attaches or detaches
+     * anything on the host, and most devices have none: a partition is a directory, which counts as a link of the one
+     * around it ({@code kernfs_refresh_inode} in {@code fs/kernfs/inode.c}), and all other directories of a bound device are
+     * the same on one kernel. So where there are no more links than a bound one without partitions was seen to have, there
+     * is none.
+     */
     List<Integer> partitionNumbers(int number) throws IOException {
+        Path directory = directory(number);
+        int links;
+        try {
+            links = Posix.stat(directory).links();
+        } catch (PosixException e) {
+            return List.of();
+        }
+        if (links <= linksWithoutPartitions) {
+            return List.of();
+        }
         List<Integer> found = new ArrayList<>();
         String prefix = "loop" + number + "p";
+        boolean bound = false;
         // Null where there is no such device. (A DirectoryStream makes twice as many calls.)
-        String[] names = directory(number).toFile().list();
+        String[] names = directory.toFile().list();
         for (String name : names == null ? new String[0] : names) {
+            bound |= name.equals("loop");
             if (name.startsWith(prefix)) {
                 found.add(Integer.parseInt(name.substring(prefix.length())));
             }
+        }
+        if (bound && found.isEmpty() && Posix.stat(directory).links() == links) {
+            linksWithoutPartitions = links;
         }
         return found;
     }
