@@ -35,6 +35,16 @@ class SystemdUnitTest {
         assertThat(result.output()).contains("Overall exposure level");
     }
 
+    /** But for what only a prepared jar has. */
+    @Test
+    void runsJavaAsTheImageDoes() throws Exception {
+        List<String> flags = Files.readAllLines(Path.of("packaging/java.options")).stream()
+                .filter(line -> line.startsWith("-X"))
+                .toList();
+
+        assertThat(Files.readString(Path.of(UNIT))).contains("/bin/java " + String.join(" ", flags) + " -jar ");
+    }
+
     private record Result(int exit, String output) {}
 
     private static Result run(String... command) throws IOException, InterruptedException {

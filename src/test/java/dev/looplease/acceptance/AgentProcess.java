@@ -96,6 +96,11 @@ final class AgentProcess implements AutoCloseable {
         }
     }
 
+    /** Where HotSpot lets others read its counters, whatever the temporary directory is, unless it is told not to. */
+    Path countersOfTheJvm() {
+        return Path.of("/tmp", "hsperfdata_" + System.getProperty("user.name"), Long.toString(process.pid()));
+    }
+
     /** SIGKILL; returns when the process is gone. */
     void kill() {
         process.destroyForcibly();
