@@ -8,7 +8,12 @@ import java.util.regex.Pattern;
 public sealed interface DeviceRef {
 
     /** An id: 16 characters, so that it is never mistaken for a name. */
-    record Id(String id) implements DeviceRef {}
+    record Id(String id) implements DeviceRef {
+        @Override
+        public String toString() {
+            return id;
+        }
+    }
 
     /** A loop number. */
     record Name(int number) implements DeviceRef {

@@ -22,6 +22,7 @@ import java.util.Optional;
 import java.util.OptionalLong;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
+import java.util.function.Consumer;
 import java.util.function.Function;
 import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
@@ -159,20 +160,24 @@ public final class LoopService {
      */
     public Answer<LoopSnapshot> create(LoopSpec spec, LeaseChoice choice, Caller caller, @Nullable RequestKey key) {
         if (!caller.mayMake()) {
-            // What is wrong with the request comes before what is wrong with whoever sends it.
-            limits.checkImageBytes(spec.sizeBytes());
-            switch (choice) {
-                case LeaseChoice.Own own -> limits.ttl(own.terms());
-                case LeaseChoice.Existing existing -> leases.find(existing.leaseId(), caller);
+            judge(spec, choice);
+            if (choice instanceof LeaseChoice.Existing existing) {
+                leases.find(existing.leaseId(), caller);
             }
             caller.requireMake();
         }
-        return once(
-                caller,
-                key,
-                id -> inventory.observe(inventory.find(id, caller)),
-                LoopSnapshot::requiredId,
-                () -> make(spec, choice, caller, key));
+        return once(caller, key, id -> inventory.observe(inventory.find(id, caller)), LoopSnapshot::requiredId, () -> {
+            judge(spec, choice);
+            return make(spec, choice, caller, key);
+        });
+    }
+
+    /** What is wrong with the request comes before what is missing, or wrong with whoever sends it. */
+    private void judge(LoopSpec spec, LeaseChoice choice) {
+        limits.checkImageBytes(spec.sizeBytes());
+        if (choice instanceof LeaseChoice.Own own) {
+            limits.ttl(own.terms());
+        }
     }
 
     private LoopSnapshot make(LoopSpec spec, LeaseChoice choice, Caller caller, @Nullable RequestKey key) {
@@ -199,16 +204,24 @@ public final class LoopService {
     /** Makes a lease and its devices, all or none. */
     public Answer<Group> createLease(LeaseTerms terms, List<LoopSpec> specs, Caller caller, @Nullable RequestKey key) {
         if (!caller.mayMake()) {
-            limits.ttl(terms);
-            specs.forEach(spec -> limits.checkImageBytes(spec.sizeBytes()));
+            judge(terms, specs);
             caller.requireMake();
         }
-        return once(
-                caller,
-                key,
-                id -> group(id, caller),
-                group -> group.lease().id(),
-                () -> makeGroup(terms, specs, caller, key));
+        return once(caller, key, id -> group(id, caller), group -> group.lease().id(), () -> {
+            judge(terms, specs);
+            return makeGroup(terms, specs, caller, key);
+        });
+    }
+
+    private void judge(LeaseTerms terms, List<LoopSpec> specs) {
+        limits.ttl(terms);
+        for (int i = 0; i < specs.size(); i++) {
+            try {
+                limits.checkImageBytes(specs.get(i).sizeBytes());
+            } catch (LoopException.Invalid e) {
+                throw e.within(nth(i));
+            }
+        }
     }
 
     private Group makeGroup(LeaseTerms terms, List<LoopSpec> specs, Caller caller, @Nullable RequestKey key) {
@@ -230,13 +243,17 @@ public final class LoopService {
         return group(lease.id(), caller);
     }
 
+    private static String nth(int index) {
+        return "devices[" + index + "]";
+    }
+
     private LoopSnapshot makeNth(LoopSpec spec, Lease lease, Caller caller, int index) {
         try {
             return make(spec, lease, caller, null);
         } catch (LoopException.Invalid e) {
-            throw e.within("devices[" + index + "]");
+            throw e.within(nth(index));
         } catch (LoopException.InsufficientStorage e) {
-            throw e.within("devices[" + index + "]");
+            throw e.within(nth(index));
         }
     }
 
@@ -275,7 +292,6 @@ public final class LoopService {
     }
 
     private LoopSnapshot make(LoopSpec spec, Lease lease, Caller caller, @Nullable RequestKey key) {
-        limits.checkImageBytes(spec.sizeBytes());
         ManagedLoop loop = ManagedLoop.wanted(spec, lease, clock.instant().truncatedTo(ChronoUnit.MILLIS), key);
         loop.work().lock();
         try {
@@ -472,8 +488,8 @@ public final class LoopService {
     public LoopSnapshot patch(DeviceRef ref, Precondition precondition, LoopPatch patch, Caller caller) {
         limits.checkImageBytes(patch.sizeBytes());
         Optional<Lease> target = patch.leaseId().map(id -> leases.find(id, caller));
-        return working(ref, precondition, caller, loop -> {
-            target.ifPresent(lease -> leases.checkSameOwner(lease, loop));
+        Consumer<ManagedLoop> rights = loop -> target.ifPresent(lease -> leases.checkSameOwner(lease, loop));
+        return working(ref, rights, precondition, caller, loop -> {
             editor.edit(loop, patch, caller.quotaOn(loop.owner()), () -> target.ifPresent(lease -> move(loop, lease)));
             events.happened(Releaser.event(LoopEvent.Type.DEVICE_CHANGED, loop, null));
             return inventory.observe(loop);
@@ -599,7 +615,7 @@ public final class LoopService {
      * @throws LoopException.DeviceBusy without {@code force}, when somebody uses it; nothing has changed then
      */
     public Release delete(DeviceRef ref, Precondition precondition, boolean force, Caller caller) {
-        ManagedLoop loop = named(ref, precondition, caller);
+        ManagedLoop loop = named(ref, mayBeChanged -> {}, precondition, caller);
         lockWork(loop);
         try {
             if (registry.loop(loop.id()).isEmpty()) {
@@ -730,7 +746,13 @@ public final class LoopService {
 
     /** Works on a device that is READY or DETACHED, while nobody else changes it. */
     private <T> T working(DeviceRef ref, Precondition precondition, Caller caller, Work<T> work) {
-        ManagedLoop loop = named(ref, precondition, caller);
+        return working(ref, loop -> {}, precondition, caller, work);
+    }
+
+    /** @param rights what else its caller must be allowed: whoever is not learns nothing of the device's revision */
+    private <T> T working(
+            DeviceRef ref, Consumer<ManagedLoop> rights, Precondition precondition, Caller caller, Work<T> work) {
+        ManagedLoop loop = named(ref, rights, precondition, caller);
         lockWork(loop);
         try {
             inventory.mend(loop);
@@ -760,27 +782,24 @@ public final class LoopService {
     }
 
     /** Finds what a changing call names and its caller may change; by name only with a precondition. */
-    private ManagedLoop named(DeviceRef ref, Precondition precondition, Caller caller) {
-        return switch (ref) {
-            case DeviceRef.Id id -> {
-                ManagedLoop loop = inventory.find(id.id(), caller);
-                caller.requireChange("device", loop.id(), loop.owner());
-                yield loop;
-            }
-            case DeviceRef.Name name -> named(name, precondition, caller);
+    private ManagedLoop named(DeviceRef ref, Consumer<ManagedLoop> rights, Precondition precondition, Caller caller) {
+        ManagedLoop loop = switch (ref) {
+            case DeviceRef.Id id -> inventory.find(id.id(), caller);
+            case DeviceRef.Name name -> named(name, caller);
         };
+        caller.requireChange("device", ref.toString(), loop.owner());
+        rights.accept(loop);
+        if (ref instanceof DeviceRef.Name && precondition instanceof Precondition.None) {
+            throw new LoopException.PreconditionRequired(ref.toString());
+        }
+        return loop;
     }
 
-    private ManagedLoop named(DeviceRef.Name name, Precondition precondition, Caller caller) {
+    private ManagedLoop named(DeviceRef.Name name, Caller caller) {
         Optional<ManagedLoop> ours = inventory.owner(inventory.attached(name));
         if (!caller.sees(ours.map(ManagedLoop::owner).orElse(null))) {
             throw Inventory.notAttached(name);
         }
-        ManagedLoop loop = ours.orElseThrow(() -> new LoopException.NotManaged(name.toString()));
-        caller.requireChange("device", name.toString(), loop.owner());
-        if (precondition instanceof Precondition.None) {
-            throw new LoopException.PreconditionRequired(name.toString());
-        }
-        return loop;
+        return ours.orElseThrow(() -> new LoopException.NotManaged(name.toString()));
     }
 }

@@ -78,6 +78,18 @@ class CapacityTest extends HttpTest {
         agent.patch(device.id(), "sizeBytes", 5 * MIB).refusedField("sizeBytes");
     }
 
+    /** The faults: whether the lease was there was told first; and a lease's other devices were made in vain. */
+    @Test
+    void aSizeBeyondTheLimitComesBeforeAMissingLeaseAndAFullAgent() {
+        agent.create("sizeMb", 5, "leaseId", "neverknown000000").refusedField("sizeMb");
+        created("sizeMb", 4);
+        created("sizeMb", 2);
+
+        agent.create("sizeMb", 5).refusedField("sizeMb");
+        agent.send("POST", "/leases", "{\"devices\": [{\"sizeMb\": 1}, {\"sizeMb\": 5}]}")
+                .refusedField("devices[1].sizeMb");
+    }
+
     @Test
     void makesAllDevicesOfALeaseOrNone() {
         Belongings before = belongings();

@@ -131,6 +131,20 @@ class OwnershipTest extends HttpTest {
         assertThat(agent.lease(lease.id()).expect(200).list("deviceIds")).isEmpty();
     }
 
+    /** The fault: whoever moved a device to another's lease was told its present ETag first, by a 412. */
+    @Test
+    void rightsComeBeforePreconditions() {
+        Answer lease = lease("{}");
+        Answer device = bob.create("sizeMb", 1).expect(201);
+        String body = Agent.json("leaseId", lease.id());
+
+        bob.send("PATCH", "/loop-devices/" + device.id(), body, "If-Match", "\"other\"")
+                .refused(403, "not-owner");
+        bob.send("PATCH", "/loop-devices/" + device.name(), body).refused(403, "not-owner");
+        alice.send("PATCH", "/loop-devices/" + device.id(), body, "If-Match", "\"other\"")
+                .refused(403, "not-owner");
+    }
+
     @Test
     void keysOfTwoOwnersAreTwoKeys() {
         String[] key = {"Idempotency-Key", "same"};

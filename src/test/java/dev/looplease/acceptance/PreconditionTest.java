@@ -10,6 +10,7 @@ import java.nio.file.Path;
 import java.time.Duration;
 import java.util.List;
 import java.util.Map;
+import java.util.stream.IntStream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
@@ -224,7 +225,12 @@ class PreconditionTest extends HttpTest {
 
     @Test
     void aMissingDeviceComesBeforeAMissingPrecondition() {
-        agent.delete("loop1048575").refused(404, "not-found");
+        String absent = IntStream.iterate(900_000, number -> number + 1)
+                .mapToObj(number -> "loop" + number)
+                .filter(name -> !Files.exists(Path.of("/sys/block", name)))
+                .findFirst()
+                .orElseThrow();
+        agent.delete(absent).refused(404, "not-found");
         agent.delete("neverknown000000", "If-Match", STALE).refused(404, "not-found");
     }
 
