@@ -49,7 +49,7 @@ record CreateLoopDevice(
 
         @Schema(
                 description =
-                        "Where the image is: an absolute path of a directory or a file inside an allowed root (looplease.image-roots). The agent's images directory by default.",
+                        "Where the image is: an absolute path of a directory or a file inside an allowed root (looplease.image-roots); with a slash at its end of a directory only. The agent's images directory by default.",
                 example = "/srv/images/disk.img")
         @Nullable
         String imagePath,
@@ -167,7 +167,7 @@ record CreateLoopDevice(
             try {
                 path = Path.of(imagePath);
             } catch (InvalidPathException e) {
-                violations.require(false, "imagePath", "must be a path without NUL characters");
+                violations.require(false, "imagePath", "must be a path of characters that a file's name can have");
             }
         }
         violations
@@ -181,6 +181,7 @@ record CreateLoopDevice(
                 size(),
                 number,
                 path,
+                imagePath != null && imagePath.endsWith("/"),
                 isTrue(reuseFile),
                 Objects.requireNonNullElse(allocation, Allocation.SPARSE),
                 Objects.requireNonNullElse(offsetBytes, 0L),

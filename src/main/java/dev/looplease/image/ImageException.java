@@ -4,6 +4,7 @@ import dev.looplease.posix.Errno;
 import dev.looplease.posix.PosixException;
 import java.io.IOException;
 import java.io.UncheckedIOException;
+import java.util.Set;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -35,6 +36,15 @@ public abstract sealed class ImageException extends IOException {
             // The posix room throws nothing else.
             default -> throw new UncheckedIOException(failure);
         };
+    }
+
+    /** The same of a place that the client has just named, so that what the system forbids there is the client's to mend. */
+    static ImageException ofNamed(String shown, IOException failure) {
+        return failure instanceof PosixException posix
+                        && Set.of(Errno.EACCES, Errno.EPERM, Errno.EROFS, Errno.ETXTBSY)
+                                .contains(posix.errno())
+                ? new Forbidden(shown, posix)
+                : of(shown, failure);
     }
 
     /** The path can name no image: relative, with {@code .} or {@code ..}, with control characters, or too long. */
@@ -104,6 +114,36 @@ public abstract sealed class ImageException extends IOException {
     public static final class Replaced extends ImageException {
         Replaced(String shown, @Nullable Throwable cause) {
             super(shown + " is no longer the file that it was.", cause);
+        }
+    }
+
+    /** The path should lead to a directory, and does not. */
+    public static final class NotADirectory extends ImageException {
+        NotADirectory(String shown) {
+            super(shown + " is not a directory.", null);
+        }
+    }
+
+    /** The system lets the agent not work in the place that a client has named: the client's choice, no fault of the agent's. */
+    public static final class Forbidden extends ImageException {
+
+        Forbidden(String shown, PosixException refusal) {
+            super(
+                    "The agent may not use " + shown + " (" + refusal.errnoName() + "): " + advice(refusal.errno()),
+                    refusal);
+        }
+
+        private static String advice(int errno) {
+            return switch (errno) {
+                case Errno.EROFS ->
+                    "its filesystem is read-only. A file that is there already can be attached with readOnly.";
+                case Errno.ETXTBSY -> "it is in use as a program or as swap. It can be attached with readOnly.";
+                case Errno.EPERM ->
+                    "its attributes (immutable, append-only) forbid it. Take these away, or choose another place.";
+                default ->
+                    "give the agent's user the rights to it and to the directories above it, or the agent the"
+                            + " capability DAC_OVERRIDE.";
+            };
         }
     }
 

@@ -100,7 +100,7 @@ public final class ImageStore implements Closeable {
      * @param sizeBytes more than 0
      * @param witness is told of a file with a name that a client chose before the file has it: {@code {id}.img} tells by
      *     itself whose it is, any other name does not. Where the filesystem has no O_TMPFILE, right afterwards.
-     * @throws ImageException of every kind but HardLinked, NotAFile and Replaced
+     * @throws ImageException of every kind but HardLinked, NotADirectory, NotAFile and Replaced
      */
     public OpenImage create(String id, @Nullable Path where, long sizeBytes, Allocation allocation, Witness witness)
             throws ImageException {
@@ -121,7 +121,23 @@ public final class ImageStore implements Closeable {
                         : createNamed(parent, location, shown, sizeBytes, allocation, witness);
             }
         } catch (IOException e) {
-            throw ImageException.of(shown, e);
+            throw where == null ? ImageException.of(shown, e) : ImageException.ofNamed(shown, e);
+        }
+    }
+
+    /**
+     * Refuses a path that leads to anything but a directory that is there.
+     *
+     * @throws ImageException NotADirectory, and what {@link #openExisting} throws of a path
+     */
+    public void requireDirectory(Path path) throws ImageException {
+        String shown = path.toString();
+        try (Fd pinned = roots.locate(path).pin()) {
+            if (!Posix.stat(pinned).isDirectory()) {
+                throw new ImageException.NotADirectory(shown);
+            }
+        } catch (IOException e) {
+            throw ImageException.ofNamed(shown, e);
         }
     }
 
@@ -225,7 +241,7 @@ public final class ImageStore implements Closeable {
     /**
      * Opens an existing regular file as it is.
      *
-     * @throws ImageException InvalidPath, OutsideRoots, NotFound, NotAFile, Symlink; HardLinked when the file has a second
+     * @throws ImageException InvalidPath, OutsideRoots, NotFound, NotAFile, Symlink, Forbidden; HardLinked when the file has a second
      *     name when it is looked at (who may write to the directory can give it one later); Failed with EAGAIN while
      *     another process holds a lease (fcntl(2)) on it
      */
@@ -244,7 +260,7 @@ public final class ImageStore implements Closeable {
                 return open(pinned, location.path(), readOnly);
             }
         } catch (IOException e) {
-            throw ImageException.of(shown, e);
+            throw ImageException.ofNamed(shown, e);
         }
     }
 

@@ -147,6 +147,7 @@ record DeviceRecord(
                 spec.sizeBytes() == null ? OptionalLong.empty() : OptionalLong.of(spec.sizeBytes()),
                 spec.number() == null ? OptionalInt.empty() : OptionalInt.of(spec.number()),
                 spec.imagePath() == null ? null : Path.of(spec.imagePath()),
+                false,
                 spec.reuseFile(),
                 spec.allocation(),
                 spec.offsetBytes(),

@@ -40,6 +40,8 @@ final class Failures {
             case ImageException.NotAFile e -> new LoopException.Invalid("imagePath", message);
             case ImageException.Symlink e -> new LoopException.Invalid("imagePath", message);
             case ImageException.HardLinked e -> new LoopException.Invalid("imagePath", message);
+            case ImageException.NotADirectory e -> new LoopException.Invalid("imagePath", message);
+            case ImageException.Forbidden e -> new LoopException.Invalid("imagePath", message);
             case ImageException.TooLarge e -> new LoopException.Invalid("sizeBytes", message);
             case ImageException.Exists e ->
                 new LoopException.ImageExists(message + " It was left untouched; reuseFile attaches it as it is.");

@@ -344,6 +344,9 @@ public final class LoopService {
                 return attach(loop, image);
             }
         }
+        if (spec.inDirectory()) {
+            images.requireDirectory(spec.requiredImagePath());
+        }
         long bytes = spec.sizeBytes().orElseThrow();
         try (OpenImage image = images.create(
                 loop.id(),

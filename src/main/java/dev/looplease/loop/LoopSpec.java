@@ -15,6 +15,7 @@ import org.jspecify.annotations.Nullable;
  * @param sizeBytes the size of the image file, a positive multiple of 512; empty only with {@code reuseFile}
  * @param number the wanted loop number, 0 to {@value #HIGHEST_NUMBER}; the first free one when empty
  * @param imagePath a directory or a file inside an allowed root; the images directory when null
+ * @param inDirectory {@code imagePath} must be a directory: it ended with a slash, which a {@link Path} forgets
  * @param reuseFile attach the existing file at {@code imagePath} as it is
  * @param offsetBytes where the mapped section begins, a multiple of 512
  * @param sizeLimitBytes how long it is at most, a multiple of 512; 0 for the rest of the file
@@ -24,6 +25,7 @@ public record LoopSpec(
         OptionalLong sizeBytes,
         OptionalInt number,
         @Nullable Path imagePath,
+        boolean inDirectory,
         boolean reuseFile,
         Allocation allocation,
         long offsetBytes,
@@ -48,6 +50,7 @@ public record LoopSpec(
         if (reuseFile) {
             violations
                     .require(imagePath != null, "imagePath", "is needed with reuseFile: the file to attach")
+                    .require(!inDirectory, "imagePath", "must be a file with reuseFile, and not end with a slash")
                     .require(
                             sizeBytes.isEmpty(),
                             "sizeBytes",

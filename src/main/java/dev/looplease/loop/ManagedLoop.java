@@ -82,6 +82,7 @@ final class ManagedLoop {
                 OptionalInt.empty(),
                 null,
                 false,
+                false,
                 Allocation.SPARSE,
                 0,
                 0,

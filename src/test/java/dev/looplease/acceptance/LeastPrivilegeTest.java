@@ -46,7 +46,7 @@ class LeastPrivilegeTest extends AgentProcessTest {
                 .toList();
     }
 
-    private Agent startWith(List<String> capabilities) throws IOException {
+    private Agent startWith(List<String> capabilities, String... arguments) throws IOException {
         String bounding = capabilities.stream()
                 .map(name -> ",+" + name.toLowerCase(Locale.ROOT).replaceFirst("^cap_", ""))
                 .collect(Collectors.joining("", "-all", ""));
@@ -58,7 +58,7 @@ class LeastPrivilegeTest extends AgentProcessTest {
                 "setpriv",
                 "--bounding-set=" + bounding,
                 "--no-new-privs");
-        return tracked(AgentProcess.start(home, through, Map.of())).serving();
+        return tracked(AgentProcess.start(home, through, Map.of(), arguments)).serving();
     }
 
     @Test
@@ -84,6 +84,33 @@ class LeastPrivilegeTest extends AgentProcessTest {
         soon().until(() -> agent.device(expiring.id()).status() == 410);
         assertThat(Kernel.isMounted(point)).isFalse();
         assertThat(nothingIsLeft()).isTrue();
+    }
+
+    /** The fault: a root of another user's, whom the agent may read but not write to, was a 500 of the agent's. */
+    @Test
+    void saysWhichPlacesItMayNotUse() throws IOException {
+        Path root = Files.createDirectory(home.resolve("root"));
+        Path file = Files.createFile(root.resolve("file.img"));
+        Kernel.output("truncate", "--size=1M", file.toString());
+        Files.setPosixFilePermissions(root, PosixFilePermissions.fromString("rwx------"));
+        Files.setPosixFilePermissions(file, PosixFilePermissions.fromString("rw-------"));
+        Kernel.output("chown", "-R", OTHER_USER, root.toString());
+        Agent agent = startWith(capabilities(), "--looplease.image-roots=" + root);
+
+        for (Answer refused : List.of(
+                agent.create("sizeMb", 1, "imagePath", root.toString()),
+                agent.create("sizeMb", 1, "imagePath", root + "/new.img"),
+                agent.create("imagePath", file.toString(), "reuseFile", true))) {
+            refused.refusedField("imagePath");
+            assertThat(refused.texts("errors", "message"))
+                    .singleElement()
+                    .asString()
+                    .contains("EACCES", "DAC_OVERRIDE");
+        }
+        assertThat(Kernel.bindingsBelow(home)).isEmpty();
+        Answer readOnly = agent.create("imagePath", file.toString(), "reuseFile", true, "readOnly", true)
+                .expect(201);
+        agent.delete(readOnly.id()).expect(204);
     }
 
     /** Or it would be one too many. */

@@ -95,10 +95,12 @@ abstract class SeedModuleContract extends HttpTest {
     @Test
     void createsTheImageWhereItIsWanted() throws IOException {
         Answer inDirectory = created("sizeMb", 2, "imagePath", userFiles.toString());
+        Answer inDirectoryToo = created("sizeMb", 2, "imagePath", userFiles + "/");
         Path file = userFiles.resolve("disk one.raw");
         Answer asFile = created("sizeMb", 2, "imagePath", file.toString());
 
         assertThat(inDirectory.image()).isEqualTo(userFiles.resolve(inDirectory.id() + ".img"));
+        assertThat(inDirectoryToo.image()).isEqualTo(userFiles.resolve(inDirectoryToo.id() + ".img"));
         assertThat(asFile.image()).isEqualTo(file);
         assertThat(Files.getPosixFilePermissions(file)).hasSize(2);
         assertThat(imageFiles()).isEmpty();

@@ -172,6 +172,7 @@ final class Bench implements AutoCloseable {
                 OptionalInt.empty(),
                 imagePath,
                 false,
+                false,
                 allocation,
                 0,
                 0,

@@ -249,6 +249,7 @@ enum Operation {
                 reuseFile ? OptionalLong.empty() : OptionalLong.of(BYTES),
                 OptionalInt.empty(),
                 imagePath,
+                false,
                 reuseFile,
                 Allocation.SPARSE,
                 0,
