@@ -21,6 +21,8 @@ import org.springframework.core.Ordered;
 import org.springframework.core.annotation.Order;
 import org.springframework.http.MediaType;
 import org.springframework.util.unit.DataSize;
+import org.springframework.web.servlet.config.annotation.InterceptorRegistry;
+import org.springframework.web.servlet.config.annotation.WebMvcConfigurer;
 import tools.jackson.databind.cfg.CoercionAction;
 import tools.jackson.databind.cfg.CoercionInputShape;
 import tools.jackson.databind.json.JsonMapper;
@@ -56,6 +58,16 @@ class ApiConfiguration {
         return converters -> converters.configureMessageConvertersList(all ->
                 all.removeIf(converter -> converter.getSupportedMediaTypes().stream()
                         .anyMatch(type -> type.includes(MediaType.APPLICATION_YAML) && !type.isWildcardType())));
+    }
+
+    @Bean
+    WebMvcConfigurer noBodyWhereNoneIsTaken(JsonMapper json) {
+        return new WebMvcConfigurer() {
+            @Override
+            public void addInterceptors(InterceptorRegistry registry) {
+                registry.addInterceptor(new NoBody(json));
+            }
+        };
     }
 
     @Bean

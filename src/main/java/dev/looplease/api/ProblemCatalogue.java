@@ -109,6 +109,11 @@ final class ProblemCatalogue {
                     shape -> shape.bodyFields().contains("ttlSeconds")),
             invalid("body", "must be JSON; it is not at line 1, column 16", DEVICES, Shape::hasBody),
             invalid(
+                    "force",
+                    "is unknown: this call takes no body",
+                    DEVICE,
+                    shape -> shape.changes() && !shape.hasBody()),
+            invalid(
                     "pageSize",
                     "must be between 1 and 10000, not 0",
                     DEVICES,
@@ -166,12 +171,12 @@ final class ProblemCatalogue {
                     Shape::changesByName),
             of(new LoopException.Ended("device", ID, EndReason.EXPIRED), DEVICE, Shape::needsTheLiving),
             of(new LoopException.PreconditionFailed("\"" + ID + ".5\""), DEVICE, Shape::takesIfMatch),
-            of(HttpStatus.REQUEST_TIMEOUT, RequestTimeoutException.MESSAGE, DEVICES, Shape::hasBody),
+            of(HttpStatus.REQUEST_TIMEOUT, RequestTimeoutException.MESSAGE, DEVICES, Shape::changes),
             of(
                     HttpStatus.CONTENT_TOO_LARGE,
                     new RequestTooLargeException(1024 * 1024).getMessage(),
                     DEVICES,
-                    Shape::hasBody),
+                    Shape::changes),
             of(
                     HttpStatus.UNSUPPORTED_MEDIA_TYPE,
                     "Content-Type 'text/plain' is not supported.",

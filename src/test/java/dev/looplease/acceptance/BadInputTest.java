@@ -211,6 +211,11 @@ class BadInputTest extends HttpTest {
                 "USER/dangling",
                 "USER/missing/x.img",
                 "USER/file.img/x.img",
+                // The fault: the slash was not noticed, and the file made, or said to be there.
+                "USER/new.img/",
+                "USER/file.img/",
+                "USER/fifo/",
+                "USER/out/",
                 "USER/nul\\u0000.img",
                 "USER/new\\nline.img"
             })
@@ -228,6 +233,7 @@ class BadInputTest extends HttpTest {
                 "USER",
                 "USER/directory",
                 "USER/missing.img",
+                "USER/file.img/",
                 "USER/link.img",
                 "USER/dangling",
                 "USER/fifo",
@@ -378,6 +384,32 @@ class BadInputTest extends HttpTest {
                 .refusedField("body");
     }
 
+    /** The fault: what was in it was not looked at, and whoever had sent {"force": true} was told that all was well. */
+    @ParameterizedTest
+    @CsvSource(
+            delimiter = '|',
+            quoteCharacter = '`',
+            value = {
+                "{'force': true}                       | force",
+                "{'force': true, 'force': true}        | force",
+                "{} {}                                 | body",
+                "[]                                    | body",
+                "7                                     | body",
+                "not JSON                              | body"
+            })
+    void namesTheFieldOfABodyWhereNoneIsTaken(String body, String field) {
+        String sent = body.replace('\'', '"');
+        String path = "/loop-devices/" + device.id();
+
+        agent.send("POST", path + "/detach", sent).refusedField(field);
+        agent.send("POST", path + "/attach", sent).refusedField(field);
+        agent.send("DELETE", path, sent).refusedField(field);
+        agent.send("DELETE", "/leases/" + device.leaseId(), sent).refusedField(field);
+        agent.send("POST", path + "/detach", sent, "Content-Type", "application/x-www-form-urlencoded")
+                .refusedField(field);
+        agent.send("POST", "/loop-devices/neverknown000000/attach", sent).refusedField(field);
+    }
+
     @ParameterizedTest
     @CsvSource(
             delimiter = '|',
@@ -424,6 +456,12 @@ class BadInputTest extends HttpTest {
         assertThat(answer)
                 .startsWith("HTTP/1.1 413")
                 .contains("application/problem+json", "/problems/content-too-large");
+    }
+
+    @Test
+    void refusesABodyOfTenMegabytesWhereNoneIsTaken() {
+        agent.send("POST", "/loop-devices/" + device.id() + "/attach", " ".repeat(10_000_000))
+                .refused(413, "content-too-large");
     }
 
     @Test

@@ -168,6 +168,17 @@ class ChangeTest extends HttpTest {
     }
 
     @Test
+    void takesAnEmptyObjectWhereNoBodyIsTaken() {
+        String path = "/loop-devices/" + created("sizeMb", 2).id();
+
+        assertThat(agent.send("POST", path + "/detach", "{}").expect(200).text("state"))
+                .isEqualTo("DETACHED");
+        assertThat(agent.send("POST", path + "/attach", "{}").expect(200).text("state"))
+                .isEqualTo("READY");
+        agent.send("DELETE", path, "{}").expect(204);
+    }
+
+    @Test
     void changesNothingWhenNothingIsAsked() {
         Answer device = created("sizeMb", 2);
 

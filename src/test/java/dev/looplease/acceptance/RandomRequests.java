@@ -221,6 +221,9 @@ final class RandomRequests {
         if (hasBody && !chance(10)) {
             boolean broken = manner == Manner.NONSENSE || (manner == Manner.NEARLY && wrong == parameters.size());
             body = body(operation, manner, broken, headers);
+        } else if (!hasBody && manner == Manner.NONSENSE && random.nextBoolean()) {
+            headers.add(new Header("Content-Type", "application/json"));
+            body = nastyBody();
         }
         if (manner == Manner.NONSENSE || (manner == Manner.NEARLY && wrong == parameters.size() + (hasBody ? 1 : 0))) {
             spoil(headers);
