@@ -35,6 +35,7 @@ final class LoopSysfs {
 
     private final Path block;
     private final Path everyBlock;
+    private final Path byNumber;
     /** Of a bound device's directory; 0 until one was seen. */
     private volatile int linksWithoutPartitions;
 
@@ -42,6 +43,7 @@ final class LoopSysfs {
     LoopSysfs(Path sys) {
         block = sys.resolve("block");
         everyBlock = sys.resolve("class/block");
+        byNumber = sys.resolve("dev/block");
     }
 
     /** All loop devices, bound or not, and the numbers of their partitions. */
@@ -87,6 +89,17 @@ final class LoopSysfs {
         }
         numbers.sort(Comparator.naturalOrder());
         return numbers;
+    }
+
+    /** Whether a device's directory is found by the number of its node, as losetup does; there may be no device to try. */
+    boolean isSearchable() throws IOException {
+        for (int number : numbers()) {
+            Optional<DeviceNumber> node = node(number);
+            if (node.isPresent()) {
+                return Files.exists(byNumber.resolve(node.get().toString()));
+            }
+        }
+        return true;
     }
 
     /** The bound ones' numbers and their generations. */

@@ -83,7 +83,10 @@ final class LosetupCommand extends HostLosetup {
     Optional<String> obstacle() {
         try {
             rows();
-            return Optional.empty();
+            return sysfs.isSearchable()
+                    ? Optional.empty()
+                    : Optional.of("/sys/dev/block is hidden, where it looks devices up, as Podman does without"
+                            + " --security-opt unmask=/sys/dev/block");
         } catch (IOException e) {
             return Optional.of(String.valueOf(e.getMessage()));
         }

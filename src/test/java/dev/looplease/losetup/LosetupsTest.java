@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatExceptionOfType;
 
 import dev.looplease.KernelTest;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import org.junit.jupiter.api.Test;
@@ -50,6 +51,19 @@ class LosetupsTest {
         assertThatExceptionOfType(LosetupException.KernelError.class)
                 .isThrownBy(() -> Losetups.select(Backend.LOSETUP, brokenIoctl(), brokenCommand()))
                 .withMessageContainingAll("losetup cannot be used", "no-such-losetup");
+    }
+
+    /** There losetup tells of no device what it is bound to: what had just been attached stayed so for good. */
+    @Test
+    void failsAtStartWhereLosetupFindsNothingInSysfs() throws Exception {
+        Path sys = Files.createDirectory(empty.resolve("sys"));
+        Files.createDirectories(sys.resolve("dev/block"));
+        Files.writeString(Files.createDirectories(sys.resolve("block/loop0")).resolve("dev"), "7:0\n");
+        LosetupCommand blind = new LosetupCommand("losetup", LosetupCommand.TIMEOUT, Path.of("/dev"), sys);
+
+        assertThatExceptionOfType(LosetupException.KernelError.class)
+                .isThrownBy(() -> Losetups.select(Backend.LOSETUP, brokenIoctl(), blind))
+                .withMessageContainingAll("losetup cannot be used", "/sys/dev/block is hidden");
     }
 
     @Test
