@@ -91,7 +91,8 @@ record LoopDeviceView(
         Long diskSeq,
 
         @Schema(
-                description = "The image file as the kernel names it; null where a user looks at what is not theirs.",
+                description =
+                        "The image file; a foreign device's as the kernel names it. Null where a user looks at what is not theirs.",
                 example = "/var/lib/looplease/images/k3v9x0q2m7adp1c8.img")
         @Nullable
         String backingFile,

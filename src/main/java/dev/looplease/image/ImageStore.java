@@ -365,19 +365,20 @@ public final class ImageStore implements Closeable {
         return true;
     }
 
-    /** What the image occupies on its disk, holes not counted; 0 when it is gone or replaced. */
-    public long allocatedBytes(ImageFile image) throws ImageException {
-        return look(image).allocatedBytes();
-    }
-
     /** Whether the image is still at its path. */
     public Presence presence(ImageFile image) throws ImageException {
         return look(image).presence();
     }
 
-    private record Sight(Presence presence, long allocatedBytes) {}
+    /**
+     * An image as it is found at its path.
+     *
+     * @param allocatedBytes what it occupies on its disk, holes not counted; 0 when it is gone or replaced
+     */
+    public record Sight(Presence presence, long allocatedBytes) {}
 
-    private Sight look(ImageFile image) throws ImageException {
+    /** Looks for the image at its path. */
+    public Sight look(ImageFile image) throws ImageException {
         try (Fd pinned = roots.locate(image.path()).pin()) {
             FileStat stat = Posix.stat(pinned);
             return image.is(stat)

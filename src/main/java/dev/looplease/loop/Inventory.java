@@ -317,9 +317,9 @@ final class Inventory {
         }
     }
 
-    private long allocatedBytes(ImageFile image) {
+    private ImageStore.Sight look(ImageFile image) {
         try {
-            return images.allocatedBytes(image);
+            return images.look(image);
         } catch (ImageException e) {
             throw Failures.of(e);
         }
@@ -329,6 +329,7 @@ final class Inventory {
         ManagedLoop.Versioned versioned = loop.versioned();
         Standing standing = versioned.standing();
         ImageFile image = standing.image();
+        ImageStore.Sight sight = image == null ? null : look(image);
         LoopSpec spec = loop.spec();
         return new LoopSnapshot(
                 Optional.of(new LoopSnapshot.Managed(
@@ -339,8 +340,9 @@ final class Inventory {
                         loop.createTime(),
                         standing.labels(),
                         image == null ? null : image.path().toString(),
+                        sight != null && sight.presence() == Presence.PRESENT,
                         image == null ? 0 : image.sizeBytes(),
-                        image == null ? 0 : allocatedBytes(image),
+                        sight == null ? 0 : sight.allocatedBytes(),
                         spec.offsetBytes(),
                         spec.sizeLimitBytes(),
                         standing.sectorSize(),

@@ -21,9 +21,10 @@ public record LoopSnapshot(Optional<Managed> managed, Optional<LoopDevice> obser
     /**
      * The agent's part.
      *
-     * @param imageBytes the image file's length
+     * @param image the image's path
+     * @param imageInPlace whether it was found there
+     * @param imageBytes its length
      * @param allocatedBytes what it occupies on the disk
-     * @param image its path
      */
     public record Managed(
             String id,
@@ -33,6 +34,7 @@ public record LoopSnapshot(Optional<Managed> managed, Optional<LoopDevice> obser
             Instant createTime,
             Map<String, String> labels,
             @Nullable String image,
+            boolean imageInPlace,
             long imageBytes,
             long allocatedBytes,
             long offsetBytes,
@@ -51,6 +53,7 @@ public record LoopSnapshot(Optional<Managed> managed, Optional<LoopDevice> obser
                     createTime,
                     Map.of(),
                     null,
+                    false,
                     imageBytes,
                     allocatedBytes,
                     offsetBytes,
@@ -88,9 +91,15 @@ public record LoopSnapshot(Optional<Managed> managed, Optional<LoopDevice> obser
                 "");
     }
 
-    /** The image as the kernel names it, or as the agent knows it; empty where it is not to be told. */
+    /**
+     * The image where the agent knows it to be, else as the kernel names it; empty where it is not to be told. The kernel's
+     * name follows a file that was moved, but it begins only at the innermost mount point once the mount namespace is gone
+     * in which the device was attached, an earlier agent's container.
+     */
     public Optional<String> backingFile() {
-        return observed.map(LoopDevice::backingFile)
+        return managed.filter(Managed::imageInPlace)
+                .map(Managed::image)
+                .or(() -> observed.map(LoopDevice::backingFile))
                 .or(() -> managed.map(Managed::image))
                 .filter(file -> !file.equals(NO_FILE));
     }

@@ -16,6 +16,7 @@ import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /**
  * The agent as its systemd unit runs it: with the capabilities that are named there and no others, and in a mount namespace
@@ -111,6 +112,39 @@ class LeastPrivilegeTest extends AgentProcessTest {
         Answer readOnly = agent.create("imagePath", file.toString(), "reuseFile", true, "readOnly", true)
                 .expect(201);
         agent.delete(readOnly.id()).expect(204);
+    }
+
+    /** The kernel names it after what is left of the dead agent's mounts: /images/….img. */
+    @ParameterizedTest
+    @ValueSource(strings = {"ioctl", "losetup"})
+    void knowsWhereAnImageIsThatAnAgentInAnotherNamespaceAttached(String backend) throws IOException {
+        Path state = Files.createDirectory(
+                home.resolve("state"),
+                PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rwx------")));
+        List<String> inItsOwn = List.of(
+                "unshare",
+                "--mount",
+                "--propagation",
+                "private",
+                "sh",
+                "-c",
+                "mount --bind $0 $0; exec \"$@\"",
+                state.toString());
+        String argument = "--looplease.backend=" + backend;
+        AgentProcess first = tracked(AgentProcess.start(home, inItsOwn, Map.of(), argument));
+        Answer made = first.serving().create("sizeMb", 1).expect(201);
+        first.kill();
+
+        Agent agent =
+                tracked(AgentProcess.start(home, inItsOwn, Map.of(), argument)).serving();
+
+        Answer adopted = agent.device(made.id()).expect(200);
+        assertThat(adopted.image()).isEqualTo(made.image()).exists();
+        assertThat(adopted.flag("backingFileDeleted")).isFalse();
+        agent.delete(made.id()).expect(204);
+        assertThat(made.image()).doesNotExist();
+        assertThat(Kernel.output("losetup", "--list", "--noheadings", "--output=BACK-FILE"))
+                .doesNotContain(made.image().getFileName().toString());
     }
 
     /** Or it would be one too many. */

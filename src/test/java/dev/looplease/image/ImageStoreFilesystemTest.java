@@ -77,7 +77,7 @@ class ImageStoreFilesystemTest {
         try (ImageStore store = new ImageStore(images, List.of());
                 OpenImage image = store.create(ID, null, MIB, Allocation.FULL);
                 OpenImage again = store.openExisting(image.file().path(), true)) {
-            assertThat(store.allocatedBytes(again.file())).isEqualTo(MIB);
+            assertThat(store.look(again.file()).allocatedBytes()).isEqualTo(MIB);
         }
     }
 

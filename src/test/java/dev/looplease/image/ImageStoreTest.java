@@ -134,7 +134,7 @@ class ImageStoreTest {
         assertThat(image.path()).isEqualTo(images.resolve(ID + ".img"));
         assertThat(image.sizeBytes()).isEqualTo(64 * MIB);
         assertThat(Files.size(image.path())).isEqualTo(64 * MIB);
-        assertThat(store.allocatedBytes(image)).isZero();
+        assertThat(store.look(image).allocatedBytes()).isZero();
     }
 
     @Test
@@ -142,7 +142,7 @@ class ImageStoreTest {
         ImageFile image = create(null, 8 * MIB, Allocation.FULL);
 
         assertThat(image.sizeBytes()).isEqualTo(8 * MIB);
-        assertThat(store.allocatedBytes(image)).isGreaterThanOrEqualTo(8 * MIB);
+        assertThat(store.look(image).allocatedBytes()).isGreaterThanOrEqualTo(8 * MIB);
     }
 
     @ParameterizedTest
@@ -449,7 +449,7 @@ class ImageStoreTest {
 
         assertThat(image.path()).doesNotExist();
         assertThat(store.presence(image)).isEqualTo(Presence.GONE);
-        assertThat(store.allocatedBytes(image)).isZero();
+        assertThat(store.look(image).allocatedBytes()).isZero();
         assertThat(store.delete(image)).isEqualTo(Deletion.ALREADY_GONE);
     }
 
@@ -473,7 +473,7 @@ class ImageStoreTest {
         assertThat(image.path()).hasContent("a stranger's");
         assertThat(moved).exists();
         assertThat(store.presence(image)).isEqualTo(Presence.REPLACED);
-        assertThat(store.allocatedBytes(image)).isZero();
+        assertThat(store.look(image).allocatedBytes()).isZero();
     }
 
     @Test
@@ -531,7 +531,7 @@ class ImageStoreTest {
 
         ImageFile grown = store.resize(image, 16 * MIB, Allocation.SPARSE);
         assertThat(grown.sizeBytes()).isEqualTo(16 * MIB).isEqualTo(Files.size(image.path()));
-        assertThat(store.allocatedBytes(grown)).isZero();
+        assertThat(store.look(grown).allocatedBytes()).isZero();
         assertThat(grown.inode()).isEqualTo(image.inode());
 
         assertThat(store.resize(grown, 512, Allocation.FULL).sizeBytes())
@@ -546,7 +546,7 @@ class ImageStoreTest {
         ImageFile grown = store.resize(image, 6 * MIB, Allocation.FULL);
 
         assertThat(grown.sizeBytes()).isEqualTo(6 * MIB);
-        assertThat(store.allocatedBytes(grown)).isBetween(2 * MIB, 3 * MIB);
+        assertThat(store.look(grown).allocatedBytes()).isBetween(2 * MIB, 3 * MIB);
     }
 
     @Test
