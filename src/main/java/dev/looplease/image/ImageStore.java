@@ -42,6 +42,9 @@ public final class ImageStore implements Closeable {
     private static final Pattern OWN_NAME = Pattern.compile(ID.pattern() + Pattern.quote(SUFFIX));
     private static final int OWNER_ONLY = 0600;
 
+    /** At a file that somebody changes meanwhile. One that is merely written to stands still for long enough soon. */
+    private static final int MOST_LOOKS = 20;
+
     private final Roots roots;
     private final Location images;
 
@@ -242,25 +245,41 @@ public final class ImageStore implements Closeable {
      * Opens an existing regular file as it is.
      *
      * @throws ImageException InvalidPath, OutsideRoots, NotFound, NotAFile, Symlink, Forbidden; HardLinked when the file has a second
-     *     name when it is looked at (who may write to the directory can give it one later); Failed with EAGAIN while
-     *     another process holds a lease (fcntl(2)) on it
+     *     name when it is looked at (who may write to the directory can give it one later); Replaced when it changes all
+     *     the time; Failed with EAGAIN while another process holds a lease (fcntl(2)) on it
      */
     public OpenImage openExisting(Path path, boolean readOnly) throws ImageException {
         String shown = path.toString();
         try {
             Location location = roots.locate(path);
-            try (Fd pinned = location.pin()) {
-                FileStat stat = Posix.stat(pinned);
-                if (!stat.isRegularFile() || !Posix.statfs(pinned).storesFiles()) {
-                    throw new ImageException.NotAFile(shown);
+            for (int look = 0; look < MOST_LOOKS; look++) {
+                try (Fd pinned = location.pin()) {
+                    FileStat stat = Posix.stat(pinned);
+                    if (!stat.isRegularFile() || !Posix.statfs(pinned).storesFiles()) {
+                        throw new ImageException.NotAFile(shown);
+                    }
+                    if (stat.links() > 1) {
+                        throw new ImageException.HardLinked(shown);
+                    }
+                    if (isNowhereElse(stat, location)) {
+                        return open(pinned, location.path(), readOnly);
+                    }
                 }
-                if (stat.links() > 1) {
-                    throw new ImageException.HardLinked(shown);
-                }
-                return open(pinned, location.path(), readOnly);
             }
+            throw new ImageException.Replaced(shown, null);
         } catch (IOException e) {
             throw ImageException.ofNamed(shown, e);
+        }
+    }
+
+    /**
+     * Whether a file with one name has that name here. It had it when it was pinned, but perhaps as the second of two, which
+     * was gone when the names were counted: a file outside would be left, with one name, elsewhere. So the way is gone once
+     * more, and nothing may have changed since the count.
+     */
+    private static boolean isNowhereElse(FileStat counted, Location location) throws IOException {
+        try (Fd again = location.pin()) {
+            return Posix.stat(again).equals(counted);
         }
     }
 

@@ -12,6 +12,8 @@ package dev.looplease.posix;
  * @param represents the device that it is the node of, where it is one; 0:0 otherwise
  * @param birthNanos when the inode was made, since 1970; 0 where the filesystem does not know. It tells a file from a
  *     later one that was given the same inode number, which ext4 does at once
+ * @param changeNanos when the inode, its names' number or its contents last changed, since 1970. From Linux 6.13 on (ext4,
+ *     xfs, btrfs, tmpfs) no change after a look at it leaves it as it was; before, one within the same few milliseconds may
  */
 public record FileStat(
         DeviceNumber device,
@@ -21,7 +23,8 @@ public record FileStat(
         long sizeBytes,
         long allocatedBytes,
         DeviceNumber represents,
-        long birthNanos) {
+        long birthNanos,
+        long changeNanos) {
 
     private static final int S_IFMT = 0xF000;
 

@@ -269,7 +269,8 @@ public final class Posix {
                     buffer.get(JAVA_LONG, 40),
                     buffer.get(JAVA_LONG, 48) * 512,
                     new DeviceNumber(buffer.get(JAVA_INT, 128), buffer.get(JAVA_INT, 132)),
-                    knowsBirth ? buffer.get(JAVA_LONG, 80) * 1_000_000_000L + buffer.get(JAVA_INT, 88) : 0);
+                    knowsBirth ? buffer.get(JAVA_LONG, 80) * 1_000_000_000L + buffer.get(JAVA_INT, 88) : 0,
+                    buffer.get(JAVA_LONG, 96) * 1_000_000_000L + buffer.get(JAVA_INT, 104));
         } catch (Throwable e) {
             throw rethrow(e);
         }
