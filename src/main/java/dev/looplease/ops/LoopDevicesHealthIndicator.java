@@ -78,6 +78,7 @@ class LoopDevicesHealthIndicator implements HealthIndicator {
         return health.withDetail("backend", losetup.backend())
                 .withDetail("devices", usage.devices())
                 .withDetail("maxDevices", service.limits().maxDevices())
+                .withDetail("stuckDevices", stuck)
                 .withDetail("problems", problems)
                 .withDetail("warnings", warnings)
                 .build();

@@ -154,6 +154,7 @@ class LoopDevicesHealthIndicatorTest {
         when(service.count(LoopState.STUCK)).thenReturn(3L);
 
         assertWarning(health(CONTROL), "3 devices are stuck", "/loop-devices?state=STUCK");
+        assertThat(health(CONTROL).getDetails()).containsEntry("stuckDevices", 3L);
     }
 
     @Test
