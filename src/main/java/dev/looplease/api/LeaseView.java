@@ -5,7 +5,6 @@ import dev.looplease.loop.OnExpiry;
 import dev.looplease.loop.WallClock;
 import io.swagger.v3.oas.annotations.media.Schema;
 import java.math.BigDecimal;
-import java.math.RoundingMode;
 import java.time.Duration;
 import java.time.Instant;
 import java.util.List;
@@ -50,7 +49,7 @@ record LeaseView(
 
         @Schema(
                 description =
-                        "When to renew it, counted from its last renewal: a third of its ttl, so that two may fail; null for a permanent lease.",
+                        "When to renew it, counted from its last renewal: a third of its ttl, so that two may fail, or of what is left before maxExpireTime; null for a permanent lease.",
                 example = "200")
         @Nullable
         BigDecimal renewAfterSeconds,
@@ -80,7 +79,7 @@ record LeaseView(
                 lease.createTime(),
                 remaining == null ? null : after(lease, remaining, clock),
                 remaining == null ? null : ceilSeconds(remaining),
-                ttl == null ? null : renewAfter(ttl),
+                ttl == null || remaining == null ? null : renewAfter(ttl, remaining, maxRemaining),
                 maxRemaining == null ? null : after(lease, maxRemaining, clock),
                 lease.onExpiry(),
                 lease.deviceIds());
@@ -95,11 +94,15 @@ record LeaseView(
         return duration.plusNanos(999_999_999).toSeconds();
     }
 
-    /** Whole seconds from a ttl of 3 on; a fraction below, where 0 would mean without pause and 1 too late. */
-    private static BigDecimal renewAfter(Duration ttl) {
-        long seconds = ttl.toSeconds();
-        return seconds >= 3
-                ? BigDecimal.valueOf(seconds / 3)
-                : BigDecimal.valueOf(seconds).divide(BigDecimal.valueOf(3), 3, RoundingMode.FLOOR);
+    /**
+     * A third of the ttl, or of what is left where no renewal can add to it. Whole seconds from 3 on; a fraction below,
+     * where 0 would mean without pause and 1 too late.
+     */
+    private static BigDecimal renewAfter(Duration ttl, Duration remaining, @Nullable Duration maxRemaining) {
+        boolean capped = maxRemaining != null && remaining.compareTo(maxRemaining) >= 0;
+        Duration life = capped && remaining.compareTo(ttl) < 0 ? remaining : ttl;
+        return life.toSeconds() >= 3
+                ? BigDecimal.valueOf(life.toSeconds() / 3)
+                : BigDecimal.valueOf(Math.max(1, life.toMillis() / 3), 3);
     }
 }

@@ -83,7 +83,17 @@ class GroupLeaseTest extends HttpTest {
 
         assertThat(renewed.number("expiresInSeconds")).isBetween(60L, 90L);
         assertThat(renewed.text("expireTime")).isEqualTo(renewed.text("maxExpireTime"));
+        assertThat(renewed.number("renewAfterSeconds")).isBetween(20L, 30L);
         assertThat(renewed.etag()).as("a renewal is no new revision").isEqualTo(lease.etag());
+    }
+
+    /** The fault: 20, a third of the ttl, when there were 5 seconds to live. */
+    @Test
+    void isNeverToBeRenewedAfterItsEnd() {
+        Answer lease = lease("ttlSeconds", 60, "maxTtlSeconds", 5);
+
+        assertThat(lease.number("expiresInSeconds")).isLessThanOrEqualTo(5);
+        assertThat(lease.number("renewAfterSeconds")).isEqualTo(1);
     }
 
     @Test
