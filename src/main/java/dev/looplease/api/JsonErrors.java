@@ -14,6 +14,7 @@ import org.springframework.http.converter.HttpMessageNotReadableException;
 import tools.jackson.core.JacksonException;
 import tools.jackson.core.JsonParser;
 import tools.jackson.core.exc.InputCoercionException;
+import tools.jackson.core.exc.StreamConstraintsException;
 import tools.jackson.core.exc.StreamReadException;
 import tools.jackson.databind.exc.MismatchedInputException;
 import tools.jackson.databind.exc.UnrecognizedPropertyException;
@@ -34,6 +35,7 @@ final class JsonErrors {
                 new FieldError(path(e), "is unknown; known are " + String.join(", ", names(e.getKnownPropertyIds())));
             case MismatchedInputException e -> new FieldError(path(e), "must be " + wanted(e.getTargetType()));
             case InputCoercionException e -> new FieldError(path(e), "must be " + wanted(e.getTargetType()));
+            case StreamConstraintsException e -> new FieldError(path(e), "is too long, or nested too deeply");
             case StreamReadException e ->
                 doubled(e)
                         .map(field -> new FieldError(field, "is there twice"))

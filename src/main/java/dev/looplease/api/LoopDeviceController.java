@@ -155,7 +155,7 @@ class LoopDeviceController {
     private static DeviceFilter.Label parseLabel(String text) {
         int equals = text.indexOf('=');
         if (equals < 1) {
-            throw new LoopException.Invalid("label", "must be key=value, not " + text);
+            throw new LoopException.Invalid("label", "must be key=value");
         }
         return new DeviceFilter.Label(text.substring(0, equals), text.substring(equals + 1));
     }

@@ -4,6 +4,7 @@ import dev.looplease.usage.DeviceUser;
 import java.time.Duration;
 import java.util.List;
 import java.util.function.UnaryOperator;
+import java.util.regex.Pattern;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -59,8 +60,11 @@ public abstract sealed class LoopException extends RuntimeException {
     public static final class NotFound extends LoopException {
         private static final long serialVersionUID = 1L;
 
+        /** Of an id or name, which says more to people when it is repeated: it is at most so long, and plain. */
+        private static final Pattern PLAIN = Pattern.compile("[A-Za-z0-9._-]{1,64}");
+
         public NotFound(String kind, String id) {
-            super("There is no " + kind + " " + id + ".");
+            super("There is no " + kind + " " + (PLAIN.matcher(id).matches() ? id : "of that id") + ".");
         }
     }
 

@@ -378,6 +378,74 @@ class BadInputTest extends HttpTest {
                 .refusedField(field);
     }
 
+    /** A line break and a header, a terminal's control sequence, half a character, and nearly a megabyte. */
+    private static final List<String> HOSTILE =
+            List.of("a\r\nX-Injected: yes\r\n\r\n", "\u001b[2J\u0000", "\ud800", "x".repeat(900_000));
+
+    private static final String HERE = "HOSTILE";
+
+    /** Wherever a request has text. What is refused is not repeated at length, nor told as anything but a refusal. */
+    @ParameterizedTest
+    @CsvSource(
+            delimiter = '|',
+            quoteCharacter = '`',
+            value = {
+                "POST  | /loop-devices | {'name': HOSTILE}                         | 400",
+                "POST  | /loop-devices | {'imagePath': HOSTILE}                    | 400",
+                "POST  | /loop-devices | {'imagePath': HOSTILE, 'reuseFile': true} | 400",
+                "POST  | /loop-devices | {'leaseId': HOSTILE}                      | 404",
+                "POST  | /loop-devices | {'allocation': HOSTILE}                   | 400",
+                "POST  | /loop-devices | {'directIo': HOSTILE}                     | 400",
+                "POST  | /loop-devices | {'onExpiry': HOSTILE}                     | 400",
+                "POST  | /loop-devices | {'sizeMb': HOSTILE}                       | 400",
+                "POST  | /loop-devices | {'labels': {HOSTILE: 'a'}}                | 400",
+                "POST  | /loop-devices | {HOSTILE: 1}                              | 400",
+                "POST  | /leases       | {'onExpiry': HOSTILE}                     | 400",
+                "POST  | /leases       | {'labels': {HOSTILE: 'a'}}                | 400",
+                "POST  | /leases       | {'devices': [{'name': HOSTILE}]}          | 400",
+                "POST  | /leases       | {'devices': [{'imagePath': HOSTILE}]}     | 400",
+                "PATCH | /loop-devices/DEVICE | {'leaseId': HOSTILE}               | 404",
+                "PATCH | /loop-devices/DEVICE | {'directIo': HOSTILE}              | 400",
+                "PATCH | /loop-devices/DEVICE | {'labels': {HOSTILE: 'a'}}         | 400",
+                "POST  | /loop-devices/DEVICE/detach | {HOSTILE: 1}                | 400",
+                "POST  | /leases/LEASE/renew  | {'ttlSeconds': HOSTILE}            | 400"
+            })
+    void refusesHostileText(String method, String path, String body, int status) {
+        for (String text : HOSTILE) {
+            Answer answer = agent.send(
+                    method,
+                    path.replace("DEVICE", device.id()).replace("LEASE", device.leaseId()),
+                    body.replace('\'', '"').replace(HERE, Agent.quoted(text)));
+
+            answer.refused(status, status == 404 ? "not-found" : "invalid-request");
+            assertThat(answer.headers().map()).doesNotContainKey("X-Injected");
+            if (text.length() > 1000) {
+                assertThat(answer.body()).hasSizeLessThan(2000);
+            }
+        }
+    }
+
+    /** What may be in a header or a query, which are shorter. */
+    @Test
+    void refusesHostileTextInHeadersAndQueries() {
+        String large = "x".repeat(6000);
+        for (String text : List.of("a\r\nb", "\u001b[2J", large)) {
+            String encoded = Agent.encoded(text);
+            for (String query : List.of("label=", "state=", "managed=", "pageToken=", "pageSize=")) {
+                assertThat(agent.get("/loop-devices?" + query + encoded)
+                                .refused(400, "invalid-request")
+                                .body())
+                        .hasSizeLessThan(2000);
+            }
+            assertThat(agent.get("/loop-devices?leaseId=" + encoded).expect(200).list("items"))
+                    .isEmpty();
+        }
+        agent.send("POST", "/loop-devices", "{}", "Idempotency-Key", large).refusedField("Idempotency-Key");
+        agent.delete(device.id(), "If-Match", large).refusedField("If-Match");
+        agent.device(large).refused(404, "not-found");
+        assertThat(agent.device("y" + large).body()).hasSizeLessThan(large.length() + 500);
+    }
+
     @Test
     void needsABodyForAChange() {
         agent.send("PATCH", "/loop-devices/" + device.id(), null, "Content-Type", "application/json")
