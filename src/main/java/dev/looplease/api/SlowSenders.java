@@ -19,8 +19,10 @@ final class SlowSenders {
     private static final Duration PATIENCE = Duration.ofSeconds(10);
     private static final Duration IMPATIENCE = Duration.ofMillis(500);
 
-    /** What a client on the same host needs to send a body after its header. */
-    private static final long POLL_NANOS = 200_000;
+    /** At first as long as a client on the same host needs to send a body after its header; then twice as long each time. */
+    private static final long SHORTEST_PAUSE_NANOS = 10_000;
+
+    private static final long LONGEST_PAUSE_NANOS = 200_000;
 
     private final Semaphore patient = new Semaphore(PATIENT_THREADS);
 
@@ -51,12 +53,14 @@ final class SlowSenders {
          */
         void await() throws IOException {
             requirePlace();
+            long pause = SHORTEST_PAUSE_NANOS;
             while (!hasArrived()) {
                 begin();
                 if (System.nanoTime() - deadline >= 0) {
                     throw new RequestTimeoutException();
                 }
-                LockSupport.parkNanos(POLL_NANOS);
+                LockSupport.parkNanos(pause);
+                pause = Math.min(2 * pause, LONGEST_PAUSE_NANOS);
             }
         }
 
