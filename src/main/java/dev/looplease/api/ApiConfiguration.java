@@ -119,6 +119,11 @@ class ApiConfiguration {
     }
 
     @Bean
+    WebServerFactoryCustomizer<TomcatServletWebServerFactory> promptHttp() {
+        return factory -> factory.setProtocol(PromptHttpProtocol.class.getName());
+    }
+
+    @Bean
     WebServerFactoryCustomizer<TomcatServletWebServerFactory> slowSenders() {
         return factory -> {
             factory.addEngineValves(new BodyValve(new SlowSenders()));
