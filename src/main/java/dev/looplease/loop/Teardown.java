@@ -41,6 +41,9 @@ final class Teardown {
     /** How often one that any process holds is: whoever lists all devices, losetup too, opens each for a look. */
     private static final int PASSER_PATIENCE = 2;
 
+    /** How often one whose users were removed: who is left is passing, or a process that keeps it open for longer. */
+    private static final int FREED_PATIENCE = 5;
+
     /** What udevd and its workers call themselves, by version. */
     private static final Set<String> PROBERS = Set.of("(udev-worker)", "systemd-udevd", "udevd");
 
@@ -111,9 +114,9 @@ final class Teardown {
         if (opened.isPresent()) {
             try (LoopHandle handle = opened.get()) {
                 Step.TEARDOWN_OPENED.reached();
-                LoopDevice device = handle.inspect();
                 boolean askFirst = !ownImage || !handle.canRetain();
-                if (askFirst || handle.isClaimed() || !device.partitions().isEmpty()) {
+                if (askFirst || handle.isClaimed() || handle.hasPartitions()) {
+                    LoopDevice device = handle.inspect();
                     List<DeviceUser> found = users(device);
                     if (!found.isEmpty()) {
                         refuseUnlessPassing(device, found, looks);
@@ -259,7 +262,14 @@ final class Teardown {
                 }
             }
         }
-        return isGone(attachment) ? Detached.GONE : Detached.AT_LAST_CLOSE;
+        return isGoneSoon(attachment, freeing ? FREED_PATIENCE : 0) ? Detached.GONE : Detached.AT_LAST_CLOSE;
+    }
+
+    private boolean isGoneSoon(LoopIdentity attachment, int moreLooks) throws IOException {
+        for (int looks = 0; looks < moreLooks && !isGone(attachment); looks++) {
+            LockSupport.parkNanos(PROBER_PAUSE_NANOS);
+        }
+        return isGone(attachment);
     }
 
     /** Asks the kernel to detach, unless there are partitions that cannot be dropped. */
@@ -268,8 +278,7 @@ final class Teardown {
         if (opened.isPresent()) {
             try (LoopHandle handle = opened.get()) {
                 Step.RELEASE_OPENED.reached();
-                LoopDevice device = handle.inspect();
-                if (!device.partitions().isEmpty() && !dropPartitions(handle, device, freeing)) {
+                if (handle.hasPartitions() && !dropPartitions(handle, handle.inspect(), freeing)) {
                     return false;
                 }
                 handle.clear();
@@ -287,7 +296,7 @@ final class Teardown {
         } else {
             users.dropUnusedPartitions(target(device));
         }
-        return handle.inspect().partitions().isEmpty();
+        return !handle.hasPartitions();
     }
 
     /** Frees a device that the caller holds open: what stands on it first, top down. */

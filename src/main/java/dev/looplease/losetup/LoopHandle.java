@@ -16,6 +16,9 @@ public interface LoopHandle extends AutoCloseable {
      */
     boolean isClaimed() throws LosetupException;
 
+    /** Whether it has partitions now: what {@link #inspect()} lists, for the price of one look. */
+    boolean hasPartitions() throws LosetupException;
+
     /**
      * Asks the kernel to detach. It takes effect at the last close: at this handle's, unless somebody else has the
      * device open. In that case it stays bound with {@link LoopDevice#autoclear()} until he closes it. Where nobody

@@ -383,7 +383,7 @@ final class LosetupCommand extends HostLosetup {
     private final class Handle extends OpenHandle {
 
         Handle(Fd device, LoopIdentity identity) {
-            super(device, identity, nodes);
+            super(device, identity, nodes, sysfs);
         }
 
         @Override

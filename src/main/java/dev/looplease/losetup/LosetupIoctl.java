@@ -131,7 +131,10 @@ final class LosetupIoctl extends HostLosetup {
                 // Not in one step with LOOP_CONFIGURE: there udev's own rescan races with it (systemd#41425).
                 LoopIoctls.changeFlags(device, LoopIoctls.LO_FLAGS_PARTSCAN, 0);
             }
-            LoopDevice bound = read(device, number, sysfs.partitionNumbers(number))
+            // The open image has the name by which it was opened a moment ago; the inode that the kernel tells proves
+            // it.
+            String name = terms.wanted().path().toString();
+            LoopDevice bound = read(device, number, sysfs.partitionNumbers(number), () -> Optional.of(name))
                     .orElseThrow(() -> new LosetupException.KernelError("ENXIO", "detached by somebody else at once"));
             terms.confirm(bound);
             return bound;
@@ -192,8 +195,17 @@ final class LosetupIoctl extends HostLosetup {
      * tenth of reading a file of sysfs.
      */
     private Optional<LoopDevice> read(Fd device, int number, List<Integer> partitionNumbers) throws IOException {
+        return read(device, number, partitionNumbers, () -> sysfs.backingText(number));
+    }
+
+    private interface BackingText {
+        Optional<String> read() throws IOException;
+    }
+
+    private Optional<LoopDevice> read(Fd device, int number, List<Integer> partitionNumbers, BackingText text)
+            throws IOException {
         Optional<Status> status = status(device, number);
-        Optional<String> backingText = sysfs.backingText(number);
+        Optional<String> backingText = text.read();
         if (status.isEmpty() || backingText.isEmpty()) {
             return Optional.empty();
         }
@@ -252,7 +264,7 @@ final class LosetupIoctl extends HostLosetup {
         private boolean cleared;
 
         Handle(Fd device, LoopIdentity identity) {
-            super(device, identity, nodes);
+            super(device, identity, nodes, sysfs);
         }
 
         @Override

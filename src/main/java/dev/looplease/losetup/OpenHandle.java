@@ -15,11 +15,13 @@ abstract class OpenHandle implements LoopHandle {
     final Fd device;
     final LoopIdentity identity;
     private final LoopNodes nodes;
+    private final LoopSysfs sysfs;
 
-    OpenHandle(Fd device, LoopIdentity identity, LoopNodes nodes) {
+    OpenHandle(Fd device, LoopIdentity identity, LoopNodes nodes, LoopSysfs sysfs) {
         this.device = device;
         this.identity = identity;
         this.nodes = nodes;
+        this.sysfs = sysfs;
     }
 
     /**
@@ -85,6 +87,15 @@ abstract class OpenHandle implements LoopHandle {
                 return true;
             }
             throw failure(e);
+        } catch (IOException e) {
+            throw failure(e);
+        }
+    }
+
+    @Override
+    public final boolean hasPartitions() throws LosetupException {
+        try {
+            return !sysfs.partitionNumbers(identity.number()).isEmpty();
         } catch (IOException e) {
             throw failure(e);
         }

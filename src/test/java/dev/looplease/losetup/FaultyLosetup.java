@@ -309,6 +309,15 @@ public final class FaultyLosetup implements Losetup {
         }
 
         @Override
+        public boolean hasPartitions() throws LosetupException {
+            return answer(
+                    "handle.hasPartitions",
+                    handle::hasPartitions,
+                    () -> !handle.hasPartitions(),
+                    () -> !handle.hasPartitions());
+        }
+
+        @Override
         public void clear() throws LosetupException {
             effect("handle.clear", number, handle::clear);
         }

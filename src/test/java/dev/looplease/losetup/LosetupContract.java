@@ -403,6 +403,7 @@ abstract class LosetupContract {
     void listsPartitions() throws Exception {
         Image image = fixture.image(16 * MIB);
         LoopDevice device = attach(image.attachment());
+        assertThat(hasPartitions(device)).isFalse();
         // Added by BLKPG, for a kernel need not have a parser for partition tables.
         run("addpart", device.path(), "1", "2048", "4096");
         try {
@@ -419,9 +420,17 @@ abstract class LosetupContract {
                     .isEqualTo(Files.readString(Path.of("/sys/class/block", device.name() + "p1", "dev"))
                             .strip());
             assertThat(losetup.list()).contains(seen);
+            assertThat(hasPartitions(device)).isTrue();
             run("delpart", device.path(), "3");
         } finally {
             run("delpart", device.path(), "1");
+        }
+        assertThat(hasPartitions(device)).isFalse();
+    }
+
+    private boolean hasPartitions(LoopDevice device) throws LosetupException {
+        try (LoopHandle handle = losetup.open(device.identity()).orElseThrow()) {
+            return handle.hasPartitions();
         }
     }
 
