@@ -25,6 +25,7 @@ import org.springframework.test.context.TestPropertySource;
         properties = {
             "looplease.allowed-hosts=loop.example, Other.Example",
             "looplease.allowed-origins=https://dashboard.example",
+            "spring.main.cloud-platform=kubernetes",
         })
 class BrowserGuardTest extends HttpTest {
 
@@ -98,6 +99,15 @@ class BrowserGuardTest extends HttpTest {
         String name = Kernel.output("uname", "-n");
 
         assertThat(send("GET", "/host", null, "Host", name + ":8080").status()).isEqualTo(200);
+    }
+
+    /** The fault: in Kubernetes a page that made its name lead here only had to say that it was called by another. */
+    @ParameterizedTest
+    @ValueSource(strings = {"X-Forwarded-Host", "Forwarded", "X-Original-Host"})
+    void refusesAnotherNameWhateverIsSaidToBeForwarded(String header) throws IOException {
+        String value = header.equals("Forwarded") ? "host=localhost" : "localhost";
+
+        refused(send("GET", "/host", null, "Host", "evil.example", header, value), "host-refused");
     }
 
     /** The request line wins over the header, so the header alone must not open the door. */
