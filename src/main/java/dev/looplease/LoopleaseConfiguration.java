@@ -37,8 +37,9 @@ class LoopleaseConfiguration {
     }
 
     @Bean
-    ImageStore imageStore(LoopleaseProperties properties) throws IOException {
-        return new ImageStore(properties.imagesDirectory(), properties.imageRoots());
+    ImageStore imageStore(LoopleaseProperties properties, @Qualifier("stateDirectory") StateDirectory state)
+            throws IOException {
+        return new ImageStore(properties.imagesDirectory(), properties.imageRoots(), state.path());
     }
 
     @Bean

@@ -53,10 +53,15 @@ public final class ImageStore implements Closeable {
      * @param roots further directories that clients may name; they must exist
      */
     public ImageStore(Path imagesDirectory, List<Path> roots) throws IOException {
+        this(imagesDirectory, roots, null);
+    }
+
+    /** @param closed a directory whose files are nobody's image, even inside a root: the agent's own; null for none */
+    public ImageStore(Path imagesDirectory, List<Path> roots, @Nullable Path closed) throws IOException {
         Files.createDirectories(
                 imagesDirectory, PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rwx------")));
         this.roots = new Roots(
-                Stream.concat(Stream.of(imagesDirectory), roots.stream()).toList());
+                Stream.concat(Stream.of(imagesDirectory), roots.stream()).toList(), closed);
         this.images = this.roots.first();
     }
 

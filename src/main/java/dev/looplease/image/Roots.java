@@ -9,6 +9,7 @@ import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -26,12 +27,18 @@ final class Roots implements Closeable {
     private static final int MAX_NAME_BYTES = 255;
 
     private final List<Root> roots = new ArrayList<>();
+    private final @Nullable Path closed;
 
     /** A root, its real path, and that path as the operator spelled it: perhaps over symbolic links. */
     private record Root(Fd directory, Path real, Path spelled) {}
 
-    Roots(List<Path> directories) throws IOException {
+    /**
+     * @param directories the images directory first
+     * @param closed what no client's path leads to, whatever root it is in, but for the images directory; null for nothing
+     */
+    Roots(List<Path> directories, @Nullable Path closed) throws IOException {
         try {
+            this.closed = closed == null ? null : closed.toRealPath();
             for (Path directory : directories) {
                 Path real = directory.toRealPath();
                 if (real.getNameCount() == 0) {
@@ -70,7 +77,17 @@ final class Roots implements Closeable {
         if (root == null) {
             throw new ImageException.OutsideRoots(path.toString(), null);
         }
-        return new Location(root.directory(), root.real(), innermost.relativize(path));
+        Location location = new Location(root.directory(), root.real(), innermost.relativize(path));
+        if (isClosed(location.path())) {
+            throw new ImageException.OutsideRoots(path.toString(), null);
+        }
+        return location;
+    }
+
+    private boolean isClosed(Path real) {
+        return closed != null
+                && real.startsWith(closed)
+                && !real.startsWith(roots.getFirst().real());
     }
 
     private static void check(Path path) throws ImageException {

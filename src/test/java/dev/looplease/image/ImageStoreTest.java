@@ -337,6 +337,25 @@ class ImageStoreTest {
         }
     }
 
+    /** The fault guarded: a root around the agent's own files lent out its tokens and its journal. */
+    @Test
+    void leadsToNoneOfTheAgentsOwnFiles() throws IOException {
+        Path around = Files.createDirectory(temp.toRealPath().resolve("around"));
+        Path own = Files.createDirectory(around.resolve("state"));
+        Path token = Files.writeString(own.resolve("token"), "secret");
+        try (ImageStore closed = new ImageStore(own.resolve("images"), List.of(around), own)) {
+            assertThatExceptionOfType(ImageException.OutsideRoots.class)
+                    .isThrownBy(() -> closed.openExisting(token, true));
+            assertThatExceptionOfType(ImageException.OutsideRoots.class)
+                    .isThrownBy(() -> closed.create(ID, own, 4096, Allocation.SPARSE));
+            assertThatExceptionOfType(ImageException.OutsideRoots.class)
+                    .isThrownBy(() -> closed.create(ID, own.resolve("new"), 4096, Allocation.SPARSE));
+            closed.create(ID, own.resolve("images/new"), 4096, Allocation.SPARSE)
+                    .close();
+            closed.create(ID, around.resolve("new"), 4096, Allocation.SPARSE).close();
+        }
+    }
+
     @Test
     void walksFromTheInnermostRoot() throws IOException {
         // The link between the two roots would be refused in a walk from the outer one.
