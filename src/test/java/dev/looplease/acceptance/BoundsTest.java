@@ -82,6 +82,7 @@ class BoundsTest extends HttpTest {
                 // The body is wanted.
                 "POST /loop-devices HTTP/1.1|Host: localhost|Authorization: TOKEN|Content-Type: application/json|Content-Length: 999||{",
                 "POST /leases HTTP/1.1|Host: localhost|Authorization: TOKEN|Content-Type: application/json|Transfer-Encoding: chunked||",
+                "POST /loop-devices/neverknown000000/attach HTTP/1.1|Host: localhost|Authorization: TOKEN|Content-Length: 999||{",
                 // It is not, and what is left of it is read after the answer.
                 "POST /nowhere HTTP/1.1|Host: localhost|Content-Length: 999||{",
                 "POST /nowhere HTTP/1.1|Host: localhost|Authorization: TOKEN|Content-Length: 999||{",
