@@ -133,18 +133,31 @@ class LeastPrivilegeTest extends AgentProcessTest {
         String argument = "--looplease.backend=" + backend;
         AgentProcess first = tracked(AgentProcess.start(home, inItsOwn, Map.of(), argument));
         Answer made = first.serving().create("sizeMb", 1).expect(201);
-        first.kill();
+        String file = made.image().getFileName().toString();
+        try {
+            first.kill();
 
-        Agent agent =
-                tracked(AgentProcess.start(home, inItsOwn, Map.of(), argument)).serving();
+            Agent agent = tracked(AgentProcess.start(home, inItsOwn, Map.of(), argument))
+                    .serving();
 
-        Answer adopted = agent.device(made.id()).expect(200);
-        assertThat(adopted.image()).isEqualTo(made.image()).exists();
-        assertThat(adopted.flag("backingFileDeleted")).isFalse();
-        agent.delete(made.id()).expect(204);
-        assertThat(made.image()).doesNotExist();
-        assertThat(Kernel.output("losetup", "--list", "--noheadings", "--output=BACK-FILE"))
-                .doesNotContain(made.image().getFileName().toString());
+            Answer adopted = agent.device(made.id()).expect(200);
+            assertThat(adopted.image()).isEqualTo(made.image()).exists();
+            assertThat(adopted.flag("backingFileDeleted")).isFalse();
+            agent.delete(made.id()).expect(204);
+            assertThat(made.image()).doesNotExist();
+            assertThat(nodesOn(file)).isEmpty();
+        } finally {
+            nodesOn(file).forEach(node -> Kernel.output("losetup", "--detach", node));
+        }
+    }
+
+    /** By the file's own name, which is nobody else's: the directories before it may be missing. */
+    private static List<String> nodesOn(String file) {
+        return Kernel.output("losetup", "--list", "--noheadings", "--raw", "--output=NAME,BACK-FILE")
+                .lines()
+                .filter(line -> line.contains("/" + file))
+                .map(line -> line.split(" ", 2)[0])
+                .toList();
     }
 
     /** Or it would be one too many. */

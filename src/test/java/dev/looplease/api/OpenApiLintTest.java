@@ -48,7 +48,16 @@ class OpenApiLintTest {
                 .redirectErrorStream(true)
                 .redirectOutput(output.toFile());
         builder.environment()
-                .putAll(Map.of("REDOCLY_SUPPRESS_UPDATE_NOTICE", "true", "REDOCLY_TELEMETRY", "off", "NO_COLOR", "1"));
+                .putAll(Map.of(
+                        "REDOCLY_SUPPRESS_UPDATE_NOTICE",
+                        "true",
+                        "REDOCLY_TELEMETRY",
+                        "off",
+                        "NO_COLOR",
+                        "1",
+                        // Or Node keeps one in the temporary directory.
+                        "NODE_DISABLE_COMPILE_CACHE",
+                        "1"));
         Process process;
         try {
             process = builder.start();
