@@ -33,6 +33,7 @@ final class LoopIoctls {
     static final int LOOP_CTL_REMOVE = 0x4C81;
     static final int LOOP_CTL_GET_FREE = 0x4C82;
 
+    static final int BLKROSET = 0x125D;
     static final int BLKROGET = 0x125E;
     static final int BLKSSZGET = 0x1268;
     static final int BLKGETSIZE64 = 0x80081272;
@@ -161,6 +162,19 @@ final class LoopIoctls {
 
     static boolean isReadOnly(Fd device) throws IOException {
         return readInt(device, "BLKROGET", BLKROGET) != 0;
+    }
+
+    /**
+     * Ends what {@code blockdev --setro} has set, which stays on the device when its image goes, for whoever is next
+     * ({@code bdev_set_flag()} in {@code blkdev_roset()}). Changes nothing where the image itself is bound read-only.
+     */
+    static void endForeignReadOnly(Fd device) throws IOException {
+        if (isReadOnly(device)
+                && status(device).filter(is -> !is.has(LO_FLAGS_READ_ONLY)).isPresent()) {
+            try (Arena arena = Arena.ofConfined()) {
+                Posix.ioctl(device, "BLKROSET", BLKROSET, arena.allocateFrom(JAVA_INT, 0));
+            }
+        }
     }
 
     /** 0 on a kernel that has none. */

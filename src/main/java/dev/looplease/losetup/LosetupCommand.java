@@ -138,13 +138,26 @@ final class LosetupCommand extends HostLosetup {
         }
         LoopDevice device = bound.get();
         try {
+            LoopDevice granted = device.readOnly() && !wanted.readOnly() ? withoutForeignReadOnly(device) : device;
             // The exit code does not count: losetup exits 1 where only direct I/O, merely preferred, could not be set.
-            terms.confirm(device);
-            return device;
-        } catch (LosetupException failure) {
+            terms.confirm(granted);
+            return granted;
+        } catch (IOException e) {
+            LosetupException failure = LosetupException.of(e);
             undo(device, failure);
             throw failure;
         }
+    }
+
+    private LoopDevice withoutForeignReadOnly(LoopDevice device) throws IOException {
+        try (Fd open = nodes.open(device.number(), Posix.O_RDONLY)) {
+            if (LoopIoctls.diskSeq(open) == device.diskSeq()) {
+                LoopIoctls.endForeignReadOnly(open);
+            }
+        }
+        return inspect(device.number())
+                .filter(now -> now.diskSeq() == device.diskSeq())
+                .orElse(device);
     }
 
     private LosetupException afterTimeOut(Terms terms, Map<Integer, Long> before, Result result) {

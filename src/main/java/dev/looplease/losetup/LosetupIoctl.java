@@ -127,6 +127,9 @@ final class LosetupIoctl extends HostLosetup {
     /** Completes, reads back and compares what has just been bound; undoes it where it is not as was asked. */
     private LoopDevice confirm(Terms terms, Fd device, int number) throws LosetupException {
         try {
+            if (!terms.wanted().readOnly()) {
+                LoopIoctls.endForeignReadOnly(device);
+            }
             if (terms.wanted().partScan()) {
                 // Not in one step with LOOP_CONFIGURE: there udev's own rescan races with it (systemd#41425).
                 LoopIoctls.changeFlags(device, LoopIoctls.LO_FLAGS_PARTSCAN, 0);

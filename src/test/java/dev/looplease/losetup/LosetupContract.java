@@ -280,6 +280,19 @@ abstract class LosetupContract {
         soon().until(() -> fixture.boundTo(image).isEmpty());
     }
 
+    /** Nothing could be attached to a number any more that somebody had left like this. */
+    @Test
+    void attachesWritablyWhereTheLastUserSetTheDeviceReadOnly() throws Exception {
+        LoopDevice last = attach(fixture.image(MIB).at(fixture.unusedNumber()));
+        run("blockdev", "--setro", last.path());
+        detach(losetup, last.identity());
+
+        LoopDevice device = attach(fixture.image(MIB).at(last.number()));
+
+        assertThat(device.readOnly()).isFalse();
+        assertThat(witness(device).get("ro").asBoolean()).isFalse();
+    }
+
     private static void umount(Path mount) throws IOException {
         try {
             run("umount", mount.toString());
