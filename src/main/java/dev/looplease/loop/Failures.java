@@ -61,6 +61,8 @@ final class Failures {
                                 "The kernel silently gave another " + e.feature() + "; that was undone.", "EINVAL", e);
             case LosetupException.Refused e ->
                 new LoopException.Invalid(e.feature(), "is refused by this kernel: " + e.detail());
+            case LosetupException.Moved e ->
+                new LoopException.WrongState("The image's path leads elsewhere by now, so it was not attached.");
             case LosetupException.Gone e -> new LoopException.WrongState(DETACHED_BEHIND_US);
             case LosetupException.TimedOut e ->
                 new LoopException.KernelFailure("The kernel did not answer in time.", "ETIMEDOUT", e);

@@ -46,11 +46,15 @@ final class LosetupCommand extends HostLosetup {
             "Device or resource busy", "EBUSY",
             "No space left on device", "ENOSPC",
             "No such file or directory", "ENOENT",
+            "Not a directory", "ENOTDIR",
             "No such device", "ENODEV",
             "Permission denied", "EACCES",
             "Operation not permitted", "EPERM",
             "Cannot allocate memory", "ENOMEM",
             "Input/output error", "EIO");
+
+    /** For a path that somebody swaps. */
+    private static final Duration LONGEST_LOOK = Duration.ofMillis(50);
 
     private final CommandRunner losetup;
 
@@ -209,6 +213,9 @@ final class LosetupCommand extends HostLosetup {
         if (candidates.isEmpty()) {
             candidates = ours(list(), terms, files, before);
         }
+        if (candidates.isEmpty() && named.isPresent()) {
+            candidates = swappedMeanwhile(named.get(), terms, before);
+        }
         if (candidates.size() > 1) {
             throw new LosetupException.KernelError(
                     LosetupException.KernelError.UNKNOWN,
@@ -216,6 +223,33 @@ final class LosetupCommand extends HostLosetup {
                             + candidates.stream().map(LoopDevice::name).collect(Collectors.joining(", ")));
         }
         return candidates.stream().findFirst();
+    }
+
+    /**
+     * The device that losetup says it bound, of a file to which the path led then and not when we looked: somebody swaps the
+     * two. That it leads there again proves it; what cannot be proven is left alone.
+     */
+    private List<LoopDevice> swappedMeanwhile(int named, Terms terms, Map<Integer, Long> before) throws IOException {
+        Optional<LoopDevice> device = inspect(named).filter(found -> terms.isSection(found) && isNew(found, before));
+        if (device.isEmpty()) {
+            return List.of();
+        }
+        long deadline = System.nanoTime() + LONGEST_LOOK.toNanos();
+        while (System.nanoTime() < deadline) {
+            try {
+                if (terms.isSection(device.get(), Posix.stat(terms.wanted().path()))) {
+                    return List.of(device.get());
+                }
+            } catch (PosixException e) {
+                LOG.trace("between the two", e);
+            }
+        }
+        LOG.warn(
+                "losetup says that it bound {}, which maps {} instead of {}: left alone.",
+                device.get().name(),
+                device.get().backingFile(),
+                terms.wanted().path());
+        return List.of();
     }
 
     private static List<LoopDevice> ours(
@@ -250,6 +284,9 @@ final class LosetupCommand extends HostLosetup {
         if (errno.equals("EINVAL")) {
             // The image's type and the section were checked; what is left is the sector size.
             return LosetupException.Refused.sectorSize(wanted.sectorSize());
+        }
+        if (errno.equals("ENOENT") || errno.equals("ENOTDIR") || errno.equals("ELOOP")) {
+            return new LosetupException.Moved(wanted.path());
         }
         return new LosetupException.KernelError(errno, "losetup bound nothing: " + result.complaint());
     }

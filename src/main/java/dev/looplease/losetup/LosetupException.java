@@ -2,6 +2,7 @@ package dev.looplease.losetup;
 
 import dev.looplease.posix.PosixException;
 import java.io.IOException;
+import java.nio.file.Path;
 import org.jspecify.annotations.Nullable;
 
 /** Why the loop driver did not do what it was asked. A failed attach has left nothing bound. */
@@ -99,6 +100,15 @@ public abstract sealed class LosetupException extends IOException {
 
         public String detail() {
             return detail;
+        }
+    }
+
+    /** The path of the image leads elsewhere, or nowhere, by now. What was bound instead has been undone. */
+    public static final class Moved extends LosetupException {
+        private static final long serialVersionUID = 1L;
+
+        Moved(Path path) {
+            super(path + " led to another file than the open image", null);
         }
     }
 

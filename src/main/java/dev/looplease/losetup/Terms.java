@@ -45,15 +45,18 @@ record Terms(Attachment wanted, FileStat image, long sizeBytes) {
     boolean isSection(LoopDevice device, FileStat file) {
         return device.backingInode() == file.inode()
                 && device.backingDevice().equals(file.device())
-                && device.offsetBytes() == wanted.offsetBytes()
-                && device.sizeLimitBytes() == wanted.sizeLimitBytes();
+                && isSection(device);
+    }
+
+    /** Whether that device maps that section, of whatever file. */
+    boolean isSection(LoopDevice device) {
+        return device.offsetBytes() == wanted.offsetBytes() && device.sizeLimitBytes() == wanted.sizeLimitBytes();
     }
 
     /** Throws where the kernel did something else than was asked; undoing it is the caller's. */
     void confirm(LoopDevice got) throws LosetupException {
         if (got.backingInode() != image.inode() || !got.backingDevice().equals(image.device())) {
-            throw new LosetupException.KernelError(
-                    LosetupException.KernelError.UNKNOWN, wanted.path() + " led to another file than the open image");
+            throw new LosetupException.Moved(wanted.path());
         }
         LosetupException.expect("number", wanted.number().orElse(got.number()), got.number());
         LosetupException.expect("readOnly", wanted.readOnly(), got.readOnly());

@@ -161,11 +161,31 @@ class LosetupCommandTest extends LosetupContract {
         Image swapped = mine.image(MIB);
         Files.move(swapped.path(), image.path(), StandardCopyOption.REPLACE_EXISTING);
 
-        assertThatExceptionOfType(LosetupException.KernelError.class)
+        assertThatExceptionOfType(LosetupException.Moved.class)
                 .isThrownBy(() -> new LosetupCommand().attach(image.attachment()))
                 .withMessageContaining("another file");
         assertNothingBound(image);
         assertNothingBound(swapped);
+    }
+
+    /** The fault: only where the path led when all was over was looked for. */
+    @Test
+    void undoesAnAttachmentOfAFileThatWasThereForAMoment() throws Exception {
+        Image image = mine.image(MIB);
+        Image other = mine.image(MIB);
+        Path aside = directory.resolve("aside");
+        LosetupCommand losetup = fake("""
+                mv %1$s %2$s; ln -s %3$s %1$s
+                losetup "$@"
+                rm %1$s; mv %2$s %1$s
+                (i=0; while [ $i -lt 200 ]; do
+                  mv %1$s %2$s; ln -s %3$s %1$s; rm %1$s; mv %2$s %1$s; i=$((i + 1))
+                done) > /dev/null 2>&1 &
+                """.formatted(image.path(), aside, other.path()));
+
+        assertThatExceptionOfType(LosetupException.Moved.class).isThrownBy(() -> losetup.attach(image.attachment()));
+        assertNothingBound(other);
+        assertNothingBound(image);
     }
 
     /** Guards against a container's private /dev: losetup gives up where the free device's node is "lost". */

@@ -2,7 +2,6 @@ package dev.looplease.acceptance;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
-import dev.looplease.KernelTest;
 import java.io.IOException;
 import java.io.RandomAccessFile;
 import java.io.UncheckedIOException;
@@ -26,8 +25,7 @@ import org.junit.jupiter.api.Test;
  * A local user, or a client of another kind, who swaps a part of an image's path while the agent is asked for it. What is
  * outside the allowed roots is neither attached, nor made, nor changed.
  */
-@KernelTest
-class SwapRaceTest extends HttpTest {
+abstract class SwapRaceContract extends HttpTest {
 
     private static final int SWAPS = 1_000;
     private static final int ATTEMPTS = 50;

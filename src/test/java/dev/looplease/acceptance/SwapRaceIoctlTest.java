@@ -1,0 +1,6 @@
+package dev.looplease.acceptance;
+
+import dev.looplease.KernelTest;
+
+@KernelTest
+class SwapRaceIoctlTest extends SwapRaceContract {}
