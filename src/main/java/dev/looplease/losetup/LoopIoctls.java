@@ -169,11 +169,21 @@ final class LoopIoctls {
      * ({@code bdev_set_flag()} in {@code blkdev_roset()}). Changes nothing where the image itself is bound read-only.
      */
     static void endForeignReadOnly(Fd device) throws IOException {
-        if (isReadOnly(device)
-                && status(device).filter(is -> !is.has(LO_FLAGS_READ_ONLY)).isPresent()) {
-            try (Arena arena = Arena.ofConfined()) {
-                Posix.ioctl(device, "BLKROSET", BLKROSET, arena.allocateFrom(JAVA_INT, 0));
-            }
+        if (status(device).filter(is -> !is.has(LO_FLAGS_READ_ONLY)).isPresent()) {
+            allowWrites(device);
+        }
+    }
+
+    /** The same of a device that has just been cleared; one that somebody else keeps bound stays as it is. */
+    static void leaveWritable(Fd device) throws IOException {
+        if (isReadOnly(device) && status(device).isEmpty()) {
+            allowWrites(device);
+        }
+    }
+
+    private static void allowWrites(Fd device) throws IOException {
+        try (Arena arena = Arena.ofConfined()) {
+            Posix.ioctl(device, "BLKROSET", BLKROSET, arena.allocateFrom(JAVA_INT, 0));
         }
     }
 

@@ -127,9 +127,6 @@ final class LosetupIoctl extends HostLosetup {
     /** Completes, reads back and compares what has just been bound; undoes it where it is not as was asked. */
     private LoopDevice confirm(Terms terms, Fd device, int number) throws LosetupException {
         try {
-            if (!terms.wanted().readOnly()) {
-                LoopIoctls.endForeignReadOnly(device);
-            }
             if (terms.wanted().partScan()) {
                 // Not in one step with LOOP_CONFIGURE: there udev's own rescan races with it (systemd#41425).
                 LoopIoctls.changeFlags(device, LoopIoctls.LO_FLAGS_PARTSCAN, 0);
@@ -137,8 +134,11 @@ final class LosetupIoctl extends HostLosetup {
             // The open image has the name by which it was opened a moment ago; the inode that the kernel tells proves
             // it.
             String name = terms.wanted().path().toString();
-            LoopDevice bound = read(device, number, sysfs.partitionNumbers(number), () -> Optional.of(name))
-                    .orElseThrow(() -> new LosetupException.KernelError("ENXIO", "detached by somebody else at once"));
+            LoopDevice bound = readNew(device, number, name);
+            if (bound.readOnly() && !terms.wanted().readOnly()) {
+                LoopIoctls.endForeignReadOnly(device);
+                bound = readNew(device, number, name);
+            }
             terms.confirm(bound);
             return bound;
         } catch (IOException e) {
@@ -150,6 +150,11 @@ final class LosetupIoctl extends HostLosetup {
             }
             throw failure;
         }
+    }
+
+    private LoopDevice readNew(Fd device, int number, String name) throws IOException {
+        return read(device, number, sysfs.partitionNumbers(number), () -> Optional.of(name))
+                .orElseThrow(() -> new LosetupException.KernelError("ENXIO", "detached by somebody else at once"));
     }
 
     @Override
@@ -300,6 +305,11 @@ final class LosetupIoctl extends HostLosetup {
         public void clear() throws LosetupException {
             call("LOOP_CLR_FD", LoopIoctls.LOOP_CLR_FD, 0);
             cleared = true;
+            try {
+                LoopIoctls.leaveWritable(device);
+            } catch (IOException e) {
+                throw failure(e);
+            }
         }
 
         @Override

@@ -162,6 +162,21 @@ abstract class SeedModuleContract extends HttpTest {
         assertThat(agent.attach(device.id()).expect(200).number("diskSeq")).isEqualTo(attached.number("diskSeq"));
     }
 
+    /** Guards against a number that is of no use any more once a borrower has set its device read-only. */
+    @Test
+    void isWritableAgainAfterItsBorrowerSetItReadOnly() {
+        Answer device = createWithFreeName("sizeMb", 2);
+        Kernel.output("blockdev", "--setro", device.node());
+        agent.detach(device.id()).expect(200);
+        Kernel.output("blockdev", "--setro", device.node());
+
+        Answer attached = agent.attach(device.id()).expect(200);
+
+        assertThat(attached.name()).isEqualTo(device.name());
+        assertThat(attached.flag("readOnly")).isFalse();
+        Kernel.output("mkfs.ext4", "-q", "-F", attached.node());
+    }
+
     @Test
     void removesWithTheFile() {
         Answer device = created("sizeMb", 2);

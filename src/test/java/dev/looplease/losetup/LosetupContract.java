@@ -284,13 +284,14 @@ abstract class LosetupContract {
     @Test
     void attachesWritablyWhereTheLastUserSetTheDeviceReadOnly() throws Exception {
         LoopDevice last = attach(fixture.image(MIB).at(fixture.unusedNumber()));
-        run("blockdev", "--setro", last.path());
         detach(losetup, last.identity());
+        run("blockdev", "--setro", last.path());
 
         LoopDevice device = attach(fixture.image(MIB).at(last.number()));
 
         assertThat(device.readOnly()).isFalse();
         assertThat(witness(device).get("ro").asBoolean()).isFalse();
+        assertThat(run("blockdev", "--getro", device.path()).strip()).isEqualTo("0");
     }
 
     private static void umount(Path mount) throws IOException {

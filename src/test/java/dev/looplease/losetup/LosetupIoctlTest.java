@@ -48,6 +48,38 @@ class LosetupIoctlTest extends LosetupContract {
         }
     }
 
+    /** Guards against leaving a number to strangers that nobody can write to, because its last user set it read-only. */
+    @Test
+    void leavesTheNumberWritable() throws Exception {
+        try (LoopFixture fixture = new LoopFixture(directory)) {
+            Losetup losetup = new LosetupIoctl();
+            LoopDevice device = fixture.track(losetup.attach(fixture.image(MIB).at(fixture.unusedNumber())));
+            LoopFixture.run("blockdev", "--setro", device.path());
+
+            LoopFixture.detach(losetup, device.identity());
+
+            assertThat(LoopFixture.run("blockdev", "--getro", device.path()).strip())
+                    .isEqualTo("0");
+        }
+    }
+
+    /** Guards against a refused return that has changed the device all the same. */
+    @Test
+    void leavesADeviceReadOnlyThatSomebodyKeepsOpen() throws Exception {
+        try (LoopFixture fixture = new LoopFixture(directory)) {
+            Losetup losetup = new LosetupIoctl();
+            LoopDevice device = fixture.track(losetup.attach(fixture.image(MIB).attachment()));
+            LoopFixture.run("blockdev", "--setro", device.path());
+
+            try (Fd user = Posix.open(Path.of(device.path()), Posix.O_RDONLY);
+                    LoopHandle handle = losetup.open(device.identity()).orElseThrow()) {
+                handle.clear();
+                assertThat(LoopIoctls.isReadOnly(user)).isTrue();
+                handle.retain();
+            }
+        }
+    }
+
     /** Guards against a container's private /dev, where the kernel makes no nodes. */
     @Test
     void makesMissingNodes() throws Exception {
