@@ -34,7 +34,7 @@ final class Roots implements Closeable {
 
     /**
      * @param directories the images directory first
-     * @param closed what no client's path leads to, whatever root it is in, but for the images directory; null for nothing
+     * @param closed what no client's path leads to, although it is in a root; null for nothing
      */
     Roots(List<Path> directories, @Nullable Path closed) throws IOException {
         try {
@@ -78,16 +78,18 @@ final class Roots implements Closeable {
             throw new ImageException.OutsideRoots(path.toString(), null);
         }
         Location location = new Location(root.directory(), root.real(), innermost.relativize(path));
-        if (isClosed(location.path())) {
+        if (isClosed(root, location.path())) {
             throw new ImageException.OutsideRoots(path.toString(), null);
         }
         return location;
     }
 
-    private boolean isClosed(Path real) {
-        return closed != null
-                && real.startsWith(closed)
-                && !real.startsWith(roots.getFirst().real());
+    /** Unless the images directory is there, or the operator has named what is inside. */
+    private boolean isClosed(Root root, Path real) {
+        boolean meant = closed != null
+                && (root.equals(roots.getFirst())
+                        || (root.real().startsWith(closed) && !root.real().equals(closed)));
+        return closed != null && real.startsWith(closed) && !meant;
     }
 
     private static void check(Path path) throws ImageException {

@@ -354,6 +354,12 @@ class ImageStoreTest {
                     .close();
             closed.create(ID, around.resolve("new"), 4096, Allocation.SPARSE).close();
         }
+        Path named = Files.createDirectory(own.resolve("named"));
+        try (ImageStore closed = new ImageStore(own, List.of(own, named), own);
+                OpenImage image = closed.create(ID, null, 4096, Allocation.SPARSE)) {
+            closed.reopen(image.file(), true).close();
+            closed.create(ID, named.resolve("new"), 4096, Allocation.SPARSE).close();
+        }
     }
 
     @Test
