@@ -1,0 +1,53 @@
+package dev.looplease.acceptance;
+
+import dev.looplease.KernelTest;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.springframework.test.context.DynamicPropertyRegistry;
+import org.springframework.test.context.DynamicPropertySource;
+
+/** Whoever's token is taken away, or who gets one, need not wait for a restart. */
+@KernelTest
+class TokensChangeTest extends HttpTest {
+
+    private static final String NEW = "a-token-that-was-made-later-0123456789";
+
+    @TempDir
+    private static Path directory;
+
+    @DynamicPropertySource
+    static void tokens(DynamicPropertyRegistry properties) {
+        properties.add("looplease.tokens-file", () -> Tokens.write(directory).toString());
+    }
+
+    @Override
+    String token(Path stateDirectory) {
+        return Tokens.OPERATOR;
+    }
+
+    @Test
+    void aChangedFileCountsWithoutARestart() throws IOException {
+        Agent alice = agent.as(Tokens.ALICE);
+        Agent carol = agent.as(NEW);
+        Answer device = alice.create("sizeMb", 1).expect(201);
+        carol.get("/leases").refused(401, "unauthorized");
+
+        Path file = Tokens.write(directory, Tokens.entry("carol", "user", NEW));
+        Files.writeString(
+                file,
+                Files.readString(file).replace(Tokens.sha256(Tokens.ALICE), Tokens.sha256("another-token-of-hers")));
+
+        soon().until(() -> carol.get("/leases").status() == 200);
+        alice.get("/leases").refused(401, "unauthorized");
+        carol.delete(device.id()).refused(403, "not-owner");
+        agent.as("another-token-of-hers").delete(device.id()).expect(204);
+
+        // What makes no sense changes nothing.
+        Files.writeString(file, "tokens: [{name: mallory, role: king}]");
+        carol.create("sizeMb", 0).refused(400, "invalid-request");
+        carol.get("/leases").expect(200);
+    }
+}
