@@ -403,8 +403,8 @@ public final class ImageStore implements Closeable {
 
     /** Looks for the image at its path. */
     public Sight look(ImageFile image) throws ImageException {
-        try (Fd pinned = roots.locate(image.path()).pin()) {
-            FileStat stat = Posix.stat(pinned);
+        try {
+            FileStat stat = roots.locate(image.path()).stat();
             return image.is(stat)
                     ? new Sight(Presence.PRESENT, stat.allocatedBytes())
                     : new Sight(Presence.REPLACED, 0);

@@ -1,6 +1,7 @@
 package dev.looplease.image;
 
 import dev.looplease.posix.Fd;
+import dev.looplease.posix.FileStat;
 import dev.looplease.posix.Posix;
 import java.io.IOException;
 import java.nio.file.Path;
@@ -31,10 +32,17 @@ record Location(Fd root, Path rootPath, Path relative) {
         return openat(relative, Posix.O_PATH);
     }
 
+    /** What stands here; a symbolic link is told as itself at the end, and refused before. */
+    FileStat stat() throws IOException {
+        try (Fd parent = holdParent()) {
+            return Posix.lstatAt(parent, name());
+        }
+    }
+
     /** Holds the directory that this place is in, so that it stays the same one while it is worked in. */
     Fd holdParent() throws IOException {
         Path parent = relative.getParent();
-        return openat(parent == null ? Path.of("") : parent, Posix.O_PATH | Posix.O_DIRECTORY);
+        return parent == null ? root.borrowed() : openat(parent, Posix.O_PATH | Posix.O_DIRECTORY);
     }
 
     private Fd openat(Path way, int flags) throws IOException {

@@ -8,9 +8,20 @@ import java.util.concurrent.atomic.AtomicInteger;
 public final class Fd implements Closeable {
 
     private final AtomicInteger number;
+    private final boolean owned;
 
     Fd(int number) {
-        this.number = new AtomicInteger(number);
+        this(new AtomicInteger(number), true);
+    }
+
+    private Fd(AtomicInteger number, boolean owned) {
+        this.number = number;
+        this.owned = owned;
+    }
+
+    /** The same for somebody who does not own it: closing that one does nothing, closing this one closes both. */
+    public Fd borrowed() {
+        return new Fd(number, false);
     }
 
     /** The descriptor's number. */
@@ -29,9 +40,11 @@ public final class Fd implements Closeable {
 
     @Override
     public void close() throws IOException {
-        int open = number.getAndSet(-1);
-        if (open >= 0) {
-            Posix.close(open);
+        if (owned) {
+            int open = number.getAndSet(-1);
+            if (open >= 0) {
+                Posix.close(open);
+            }
         }
     }
 }
