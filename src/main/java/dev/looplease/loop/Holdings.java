@@ -19,8 +19,8 @@ final class Holdings {
         }
     }
 
-    boolean hasRoomForDevice(String owner, Quota quota) {
-        return isWithin(held(owner).devices() + 1, quota.devices());
+    boolean hasRoomForDevices(String owner, int more, Quota quota) {
+        return isWithin(held(owner).devices() + more, quota.devices());
     }
 
     boolean hasRoomForBytes(String owner, long more, Quota quota) {

@@ -64,26 +64,59 @@ public final class LoopRegistry {
     }
 
     /**
-     * Takes room for a device, and gives it its entry.
+     * Takes room for devices, all or none, and gives them their entries.
      *
-     * @throws LoopException.QuotaExceeded when its owner has as much as it may
-     * @throws LoopException.CapacityExhausted when the agent lends as much as it may
+     * @param more of one owner
+     * @throws LoopException.QuotaExceeded when that owner may not have so much
+     * @throws LoopException.CapacityExhausted when the agent may not lend so much
      */
-    synchronized void reserve(ManagedLoop loop, Quota quota) {
-        long bytes = loop.standing().promisedBytes();
-        if (!holdings.hasRoomForDevice(loop.owner(), quota)) {
-            throw overQuota(loop.owner(), "devices", quota.devices().orElseThrow());
+    synchronized void reserve(List<ManagedLoop> more, Quota quota) {
+        if (more.isEmpty()) {
+            return;
         }
-        checkBytes(loop.owner(), bytes, quota);
-        if (reservedDevices >= limits.maxDevices()) {
+        String owner = more.getFirst().owner();
+        if (!holdings.hasRoomForDevices(owner, more.size(), quota)) {
+            throw overQuota(owner, "devices", quota.devices().orElseThrow());
+        }
+        long bytes = more.stream()
+                .mapToLong(loop -> loop.standing().promisedBytes())
+                .reduce(0, (sum, each) -> each > Long.MAX_VALUE - sum ? Long.MAX_VALUE : sum + each);
+        checkBytes(owner, bytes, quota);
+        checkDevices(more.size());
+        checkTotal(bytes);
+        for (ManagedLoop loop : more) {
+            reservedDevices++;
+            reservedBytes += loop.standing().promisedBytes();
+            holdings.add(owner, 1, loop.standing().promisedBytes(), 0);
+            loops.put(loop.id(), loop);
+        }
+    }
+
+    private void checkDevices(int more) {
+        int free = limits.maxDevices() - reservedDevices;
+        if (free <= 0) {
             throw new LoopException.CapacityExhausted(
                     "All " + limits.maxDevices() + " devices that this agent may lend are lent.", untilRoom());
         }
-        checkTotal(bytes);
-        reservedDevices++;
-        reservedBytes += bytes;
-        holdings.add(loop.owner(), 1, bytes, 0);
-        loops.put(loop.id(), loop);
+        if (more > free) {
+            throw new LoopException.CapacityExhausted(
+                    reservedDevices + " of the " + limits.maxDevices()
+                            + " devices that this agent may lend are lent: there is no room for " + more + " more.",
+                    untilRoom());
+        }
+    }
+
+    /** Gives the room of a device back of which nothing was made or recorded. */
+    synchronized void unreserve(ManagedLoop loop) {
+        if (loops.remove(loop.id()) != null) {
+            giveRoomBack(loop);
+        }
+    }
+
+    private void giveRoomBack(ManagedLoop loop) {
+        reservedDevices--;
+        reservedBytes -= loop.standing().promisedBytes();
+        holdings.add(loop.owner(), -1, -loop.standing().promisedBytes(), 0);
     }
 
     /** Takes room for a larger image, or gives it back for a smaller one. */
@@ -281,9 +314,7 @@ public final class LoopRegistry {
                 deviceEndings.add(loop.id(), loop.owner(), reason);
             }
             loops.remove(loop.id());
-            reservedDevices--;
-            reservedBytes -= loop.standing().promisedBytes();
-            holdings.add(loop.owner(), -1, -loop.standing().promisedBytes(), 0);
+            giveRoomBack(loop);
         }
         records.strikeDevice(loop.id());
         Step.RELEASE_STRUCK.reached();

@@ -15,10 +15,14 @@ import dev.looplease.usage.DeviceUsers;
 import java.io.IOException;
 import java.time.Clock;
 import java.time.temporal.ChronoUnit;
-import java.util.ArrayList;
+import java.util.ArrayDeque;
 import java.util.Comparator;
+import java.util.Deque;
+import java.util.HashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
+import java.util.OptionalInt;
 import java.util.OptionalLong;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
@@ -215,11 +219,17 @@ public final class LoopService {
 
     private void judge(LeaseTerms terms, List<LoopSpec> specs) {
         limits.ttl(terms);
+        Map<Integer, Integer> named = new HashMap<>();
         for (int i = 0; i < specs.size(); i++) {
             try {
                 limits.checkImageBytes(specs.get(i).sizeBytes());
             } catch (LoopException.Invalid e) {
                 throw e.within(nth(i));
+            }
+            OptionalInt number = specs.get(i).number();
+            Integer first = number.isPresent() ? named.putIfAbsent(number.getAsInt(), i) : null;
+            if (first != null) {
+                throw new LoopException.Invalid("name", "is wanted by " + nth(first) + " too").within(nth(i));
             }
         }
     }
@@ -227,13 +237,7 @@ public final class LoopService {
     private Group makeGroup(LeaseTerms terms, List<LoopSpec> specs, Caller caller, @Nullable RequestKey key) {
         Lease lease = leases.grant(terms, caller, false, key);
         try {
-            lease.announce();
-            Step.GROUP_RECORDED.reached();
-            List<LoopSnapshot> devices = new ArrayList<>();
-            for (LoopSpec spec : specs) {
-                devices.add(makeNth(spec, lease, caller, devices.size()));
-                Step.GROUP_DEVICE_MADE.reached();
-            }
+            makeAll(specs, lease, caller);
             leases.start(lease);
             Step.GROUP_STARTED.reached();
         } catch (RuntimeException e) {
@@ -243,17 +247,39 @@ public final class LoopService {
         return group(lease.id(), caller);
     }
 
+    /** Takes the room of all at once: what cannot fit is refused before the first is made. */
+    private void makeAll(List<LoopSpec> specs, Lease lease, Caller caller) {
+        Deque<ManagedLoop> left = new ArrayDeque<>();
+        for (LoopSpec spec : specs) {
+            left.add(wanted(spec, lease, null));
+        }
+        registry.reserve(List.copyOf(left), caller.quotaOn(lease.terms().owner()));
+        try {
+            lease.announce();
+            Step.GROUP_RECORDED.reached();
+            for (int i = 0; !left.isEmpty(); i++) {
+                makeNth(left.remove(), lease, i);
+                Step.GROUP_DEVICE_MADE.reached();
+            }
+        } finally {
+            left.forEach(registry::unreserve);
+        }
+    }
+
     private static String nth(int index) {
         return "devices[" + index + "]";
     }
 
-    private LoopSnapshot makeNth(LoopSpec spec, Lease lease, Caller caller, int index) {
+    private void makeNth(ManagedLoop loop, Lease lease, int index) {
+        loop.work().lock();
         try {
-            return make(spec, lease, caller, null);
+            make(loop, lease);
         } catch (LoopException.Invalid e) {
             throw e.within(nth(index));
         } catch (LoopException.InsufficientStorage e) {
             throw e.within(nth(index));
+        } finally {
+            loop.work().unlock();
         }
     }
 
@@ -292,19 +318,23 @@ public final class LoopService {
     }
 
     private LoopSnapshot make(LoopSpec spec, Lease lease, Caller caller, @Nullable RequestKey key) {
-        ManagedLoop loop = ManagedLoop.wanted(spec, lease, clock.instant().truncatedTo(ChronoUnit.MILLIS), key);
+        ManagedLoop loop = wanted(spec, lease, key);
         loop.work().lock();
         try {
-            registry.reserve(loop, caller.quotaOn(loop.owner()));
-            Step.CREATE_RESERVED.reached();
+            registry.reserve(List.of(loop), caller.quotaOn(loop.owner()));
             return make(loop, lease);
         } finally {
             loop.work().unlock();
         }
     }
 
+    private ManagedLoop wanted(LoopSpec spec, Lease lease, @Nullable RequestKey key) {
+        return ManagedLoop.wanted(spec, lease, clock.instant().truncatedTo(ChronoUnit.MILLIS), key);
+    }
+
     private LoopSnapshot make(ManagedLoop loop, Lease lease) {
         try {
+            Step.CREATE_RESERVED.reached();
             if (!lease.join(loop.id())) {
                 throw leases.ended(lease);
             }

@@ -14,6 +14,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.function.Function;
+import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -38,6 +39,9 @@ final class AuditLog extends OncePerRequestFilter implements LoopEvent.Listener 
 
     /** Of what a client wrote and a line repeats: more than any id or name has. */
     private static final int LONGEST = 64;
+
+    /** Of what a line tells of each kind: a lease may have thousands of devices, and the event log names all. */
+    private static final int MOST = 20;
 
     private static final int UNAUTHORIZED = 401;
     private static final int FORBIDDEN = 403;
@@ -110,7 +114,11 @@ final class AuditLog extends OncePerRequestFilter implements LoopEvent.Listener 
                 distinct.add(value);
             }
         }
-        return distinct.isEmpty() ? null : String.join(",", distinct);
+        if (distinct.isEmpty()) {
+            return null;
+        }
+        String told = distinct.stream().limit(MOST).collect(Collectors.joining(","));
+        return distinct.size() <= MOST ? told : told + ",+" + (distinct.size() - MOST);
     }
 
     /** What a client wrote, if it looks like an id or a name; else only that it did not. */

@@ -3,6 +3,9 @@ package dev.looplease.acceptance;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.looplease.KernelTest;
+import java.util.Collections;
+import java.util.List;
+import java.util.Map;
 import org.junit.jupiter.api.Test;
 import org.springframework.test.context.TestPropertySource;
 
@@ -94,8 +97,64 @@ class CapacityTest extends HttpTest {
     void makesAllDevicesOfALeaseOrNone() {
         Belongings before = belongings();
 
-        assertFull(agent.send("POST", "/leases", "{\"devices\": [{\"sizeMb\": 1}, {\"sizeMb\": 4}, {\"sizeMb\": 2}]}"));
+        long made = devicesMade();
 
+        Answer tooMuch =
+                agent.send("POST", "/leases", "{\"devices\": [{\"sizeMb\": 1}, {\"sizeMb\": 4}, {\"sizeMb\": 2}]}");
+
+        assertFull(tooMuch);
+        assertThat(tooMuch.text("detail")).contains(" 0 are promised");
         assertThat(belongings()).isEqualTo(before);
+        assertThat(devicesMade()).isEqualTo(made);
+    }
+
+    /** The fault: as many as fit were made for a lease that could never fit, and then taken down again. */
+    @Test
+    void refusesALeaseThatCannotFitBeforeAnythingIsMade() {
+        created("sizeMb", 1);
+        Belongings before = belongings();
+        long made = devicesMade();
+
+        Answer twentyThousand = agent.send(
+                "POST", "/leases", Agent.json("devices", Collections.nCopies(20_000, Map.of("sizeBytes", 512))));
+
+        assertFull(twentyThousand);
+        assertThat(twentyThousand.text("detail")).contains("1 of the 3 devices", "20000 more");
+        assertFull(agent.send(
+                "POST", "/leases", Agent.json("devices", Collections.nCopies(3, Map.of("sizeBytes", 512)))));
+        assertThat(belongings()).isEqualTo(before);
+        assertThat(devicesMade()).isEqualTo(made);
+        Answer lease = agent.send(
+                        "POST", "/leases", Agent.json("devices", Collections.nCopies(2, Map.of("sizeBytes", 512))))
+                .expect(201);
+        agent.endLease(lease.id()).expect(204);
+    }
+
+    /** Guards against room that stays taken for those devices of a lease that were never begun. */
+    @Test
+    void givesTheRoomOfALeaseBackThatCouldNotBeMade() {
+        for (int i = 0; i < 3; i++) {
+            agent.send(
+                            "POST",
+                            "/leases",
+                            Agent.json(
+                                    "devices",
+                                    List.of(Map.of("sizeMb", 1, "sectorSize", 1 << 30), Map.of("sizeMb", 4))))
+                    .refusedField("devices[0].sectorSize");
+        }
+
+        created("sizeMb", 4);
+        created("sizeMb", 1);
+        created("sizeMb", 1);
+    }
+
+    private long devicesMade() {
+        return agent.get("/actuator/prometheus")
+                .expect(200)
+                .body()
+                .lines()
+                .filter(line -> line.startsWith("looplease_events_total{") && line.contains("\"device.ready\""))
+                .mapToLong(line -> (long) Double.parseDouble(line.substring(line.lastIndexOf(' '))))
+                .sum();
     }
 }

@@ -75,6 +75,18 @@ class GroupLeaseTest extends HttpTest {
         assertThat(belongings()).isEqualTo(before);
     }
 
+    /** The fault: the first was made, and the second told that the name is taken. */
+    @Test
+    void twoOfItsDevicesCannotHaveOneName() {
+        agent.send(
+                        "POST",
+                        "/leases",
+                        Agent.json(
+                                "devices",
+                                List.of(Map.of("name", "loop4711"), Map.of("sizeMb", 2), Map.of("name", "loop4711"))))
+                .refusedField("devices[2].name");
+    }
+
     @Test
     void isRenewedAtOnceAndNeverPastItsEnd() {
         Answer lease = lease("ttlSeconds", 60, "maxTtlSeconds", 90, "devices", List.of(Map.of("sizeMb", 2)));

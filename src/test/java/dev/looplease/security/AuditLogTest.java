@@ -1,0 +1,61 @@
+package dev.looplease.security;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import ch.qos.logback.classic.Logger;
+import ch.qos.logback.classic.spi.ILoggingEvent;
+import ch.qos.logback.core.read.ListAppender;
+import dev.looplease.loop.LoopEvent;
+import java.util.stream.IntStream;
+import org.junit.jupiter.api.Test;
+import org.slf4j.LoggerFactory;
+import org.slf4j.event.KeyValuePair;
+import org.springframework.mock.web.MockHttpServletRequest;
+import org.springframework.mock.web.MockHttpServletResponse;
+
+class AuditLogTest {
+
+    private static LoopEvent ready(int number) {
+        return new LoopEvent(
+                LoopEvent.Type.DEVICE_READY,
+                "id" + number,
+                "loop" + number,
+                "lease",
+                "ci",
+                "/images/id" + number + ".img",
+                null);
+    }
+
+    private static String field(int events, String name) throws Exception {
+        Logger logger = (Logger) LoggerFactory.getLogger("looplease.audit");
+        ListAppender<ILoggingEvent> lines = new ListAppender<>();
+        lines.start();
+        logger.addAppender(lines);
+        try {
+            AuditLog audit = new AuditLog();
+            audit.doFilter(
+                    new MockHttpServletRequest("POST", "/leases"),
+                    new MockHttpServletResponse(),
+                    (request, response) -> IntStream.range(0, events)
+                            .mapToObj(AuditLogTest::ready)
+                            .forEach(audit::happened));
+        } finally {
+            logger.detachAppender(lines);
+        }
+        KeyValuePair pair = lines.list.getFirst().getKeyValuePairs().stream()
+                .filter(each -> each.key.equals(name))
+                .findFirst()
+                .orElseThrow();
+        return String.valueOf(pair.value);
+    }
+
+    /** The fault: a line of 698,251 characters for a lease of 10,000 devices. */
+    @Test
+    void tellsTwentyOfAKindAndHowManyMoreThereAre() throws Exception {
+        assertThat(field(20, "deviceId")).startsWith("id0,id1,").endsWith(",id19");
+        assertThat(field(10_000, "deviceId")).startsWith("id0,id1,").endsWith(",id19,+9980");
+        assertThat(field(10_000, "device")).endsWith(",loop19,+9980");
+        assertThat(field(10_000, "image")).endsWith(",/images/id19.img,+9980");
+        assertThat(field(10_000, "leaseId")).isEqualTo("lease");
+    }
+}
