@@ -211,7 +211,8 @@ class LoopDeviceController {
     @Operation(
             operationId = "detachLoopDevice",
             summary = "Detach a loop device and keep its image",
-            description = "A device that is detached already stays so. Refused while somebody uses it.")
+            description =
+                    "A device that is detached already stays so. Refused while somebody uses it, and where its image has no name any more.")
     @MayRefuse({LoopException.DeviceBusy.class})
     @ApiResponse(responseCode = "200", description = "The device, DETACHED.")
     ResponseEntity<LoopDeviceView> detach(

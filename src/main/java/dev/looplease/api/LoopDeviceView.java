@@ -54,7 +54,10 @@ record LoopDeviceView(
         @Schema(description = "Size of the device; null while detached.", example = "67108864") @Nullable
         Long sizeBytes,
 
-        @Schema(description = "Length of the image file; null for a foreign device.", example = "67108864") @Nullable
+        @Schema(
+                description = "Length of the image file; null for a foreign device, and where the file is gone.",
+                example = "67108864")
+        @Nullable
         Long imageSizeBytes,
 
         @Schema(description = "Logical sector size.", example = "512")
@@ -97,7 +100,10 @@ record LoopDeviceView(
         @Nullable
         String backingFile,
 
-        @Schema(description = "Whether the file has no name any more.", example = "false")
+        @Schema(
+                description =
+                        "Whether the file has no name any more; of a detached device, whether it is not at its path.",
+                example = "false")
         boolean backingFileDeleted,
 
         @Schema(description = "What the image occupies on the disk; null for a foreign device.", example = "0")
@@ -202,7 +208,7 @@ record LoopDeviceView(
                         .toList(),
                 device.map(LoopDevice::diskSeq).orElse(null),
                 snapshot.backingFile().orElse(null),
-                device.map(LoopDevice::backingFileDeleted).orElse(false),
+                snapshot.backingFileDeleted(),
                 managed.map(LoopSnapshot.Managed::allocatedBytes).orElse(null),
                 managed.map(LoopSnapshot.Managed::owner).orElse(null),
                 managed.map(LoopSnapshot.Managed::labels).orElse(Map.of()),

@@ -28,7 +28,7 @@ public abstract sealed class ImageException extends IOException {
                     case Errno.ENOENT, Errno.ENOTDIR -> new NotFound(shown, posix);
                     case Errno.ELOOP -> new Symlink(shown, posix);
                     case Errno.EXDEV -> new OutsideRoots(shown, posix);
-                    case Errno.EEXIST -> new Exists(shown, posix);
+                    case Errno.EEXIST -> new Exists(shown, true, posix);
                     case Errno.ENOSPC, Errno.EDQUOT -> new NoSpace(shown, posix);
                     case Errno.EFBIG -> new TooLarge(shown, posix);
                     default -> new Failed(shown, posix);
@@ -91,8 +91,17 @@ public abstract sealed class ImageException extends IOException {
 
     /** Something stands where a new image should be made; it was not touched. */
     public static final class Exists extends ImageException {
-        Exists(String shown, @Nullable Throwable cause) {
-            super(shown + " exists already.", cause);
+
+        private final boolean file;
+
+        Exists(String shown, boolean file, @Nullable Throwable cause) {
+            super(shown + " exists already" + (file ? "." : ", and is no regular file."), cause);
+            this.file = file;
+        }
+
+        /** Whether it may be a regular file; else it is a FIFO, a socket or a device. */
+        public boolean isFile() {
+            return file;
         }
     }
 

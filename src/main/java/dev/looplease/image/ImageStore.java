@@ -163,10 +163,11 @@ public final class ImageStore implements Closeable {
     private Location newFile(Path where, String ownName) throws IOException {
         Location location = roots.locate(where);
         try (Fd found = location.pin()) {
-            if (Posix.stat(found).isDirectory()) {
+            FileStat stat = Posix.stat(found);
+            if (stat.isDirectory()) {
                 return location.resolve(ownName);
             }
-            throw new ImageException.Exists(where.toString(), null);
+            throw new ImageException.Exists(where.toString(), stat.isRegularFile(), null);
         } catch (PosixException e) {
             if (e.errno() == Errno.ENOENT) {
                 if (isOwnNamed(location.path())) {
@@ -397,19 +398,25 @@ public final class ImageStore implements Closeable {
     /**
      * An image as it is found at its path.
      *
-     * @param allocatedBytes what it occupies on its disk, holes not counted; 0 when it is gone or replaced
+     * @param sizeBytes its length; 0 when it is gone or replaced
+     * @param allocatedBytes what it occupies on its disk, holes not counted; likewise
      */
-    public record Sight(Presence presence, long allocatedBytes) {}
+    public record Sight(Presence presence, long sizeBytes, long allocatedBytes) {
+
+        static Sight none(Presence presence) {
+            return new Sight(presence, 0, 0);
+        }
+    }
 
     /** Looks for the image at its path. */
     public Sight look(ImageFile image) throws ImageException {
         try {
             FileStat stat = roots.locate(image.path()).stat();
             return image.is(stat)
-                    ? new Sight(Presence.PRESENT, stat.allocatedBytes())
-                    : new Sight(Presence.REPLACED, 0);
+                    ? new Sight(Presence.PRESENT, stat.sizeBytes(), stat.allocatedBytes())
+                    : Sight.none(Presence.REPLACED);
         } catch (IOException e) {
-            return new Sight(whyMissing(image, e), 0);
+            return Sight.none(whyMissing(image, e));
         }
     }
 

@@ -1,6 +1,7 @@
 package dev.looplease.loop;
 
 import dev.looplease.image.Allocation;
+import dev.looplease.image.ImageException;
 import dev.looplease.image.ImageFile;
 import dev.looplease.image.ImageStore;
 import dev.looplease.image.OpenImage;
@@ -73,6 +74,10 @@ final class DeviceEditor {
                 undo.push(() -> registry.insist(loop, now -> now.withLabels(before)));
             }
             last.run();
+        } catch (ImageException.NotFound | ImageException.Replaced e) {
+            LoopException.WrongState nameless = new LoopException.WrongState(Failures.NAMELESS, e);
+            undo.run(nameless);
+            throw nameless;
         } catch (IOException | RuntimeException e) {
             undo.run(e);
             throw e;

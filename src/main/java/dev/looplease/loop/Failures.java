@@ -12,6 +12,10 @@ final class Failures {
 
     static final String DETACHED_BEHIND_US = "The device was detached behind the agent's back. Read it again.";
 
+    static final String NAMELESS =
+            "The image is not under its name any more: the device is all that leads to it. Copy what"
+                    + " you need from the device, then DELETE it.";
+
     private Failures() {}
 
     /** Names an I/O failure of any room below. */
@@ -44,7 +48,8 @@ final class Failures {
             case ImageException.Forbidden e -> new LoopException.Invalid("imagePath", message);
             case ImageException.TooLarge e -> new LoopException.Invalid("sizeBytes", message);
             case ImageException.Exists e ->
-                new LoopException.ImageExists(message + " It was left untouched; reuseFile attaches it as it is.");
+                new LoopException.ImageExists(message + " It was left untouched; "
+                        + (e.isFile() ? "reuseFile attaches it as it is." : "choose another path."));
             case ImageException.Replaced e -> new LoopException.WrongState(message);
             case ImageException.NoSpace e -> new LoopException.InsufficientStorage(e);
             case ImageException.Failed e -> new LoopException.KernelFailure(message, e.errnoName(), e);

@@ -18,6 +18,7 @@ import java.util.Optional;
 import java.util.Set;
 import java.util.SortedSet;
 import java.util.TreeSet;
+import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -325,11 +326,24 @@ final class Inventory {
         }
     }
 
+    /** As it is now: somebody may have made it longer or shorter. Without its name nobody can look, nor then change it. */
+    private static @Nullable Long imageBytes(
+            @Nullable ImageFile image, ImageStore.@Nullable Sight sight, Optional<LoopDevice> device) {
+        if (image == null || sight == null) {
+            return 0L;
+        }
+        if (sight.presence() == Presence.PRESENT) {
+            return sight.sizeBytes();
+        }
+        return device.isPresent() ? image.sizeBytes() : null;
+    }
+
     LoopSnapshot snapshot(ManagedLoop loop, Optional<LoopDevice> device) {
         ManagedLoop.Versioned versioned = loop.versioned();
         Standing standing = versioned.standing();
         ImageFile image = standing.image();
         ImageStore.Sight sight = image == null ? null : look(image);
+        boolean inPlace = sight != null && sight.presence() == Presence.PRESENT;
         LoopSpec spec = loop.spec();
         return new LoopSnapshot(
                 Optional.of(new LoopSnapshot.Managed(
@@ -340,8 +354,8 @@ final class Inventory {
                         loop.createTime(),
                         standing.labels(),
                         image == null ? null : image.path().toString(),
-                        sight != null && sight.presence() == Presence.PRESENT,
-                        image == null ? 0 : image.sizeBytes(),
+                        inPlace,
+                        imageBytes(image, sight, device),
                         sight == null ? 0 : sight.allocatedBytes(),
                         spec.offsetBytes(),
                         spec.sizeLimitBytes(),

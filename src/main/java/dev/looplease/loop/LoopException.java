@@ -172,6 +172,10 @@ public abstract sealed class LoopException extends RuntimeException {
         }
     }
 
+        public WrongState(String message, Throwable cause) {
+            super(message, cause);
+        }
+
     /** The wanted loop number is bound. */
     public static final class NameTaken extends LoopException {
         private static final long serialVersionUID = 1L;

@@ -4,6 +4,7 @@ import dev.looplease.image.ImageException;
 import dev.looplease.image.ImageFile;
 import dev.looplease.image.ImageStore;
 import dev.looplease.image.OpenImage;
+import dev.looplease.image.Presence;
 import dev.looplease.journal.Journal;
 import dev.looplease.losetup.Attachment;
 import dev.looplease.losetup.LoopDevice;
@@ -371,7 +372,10 @@ public final class LoopService {
                     throw new LoopException.Invalid(
                             "imagePath", "is a name that the agent gives its own images; rename the file, or move it");
                 }
-                return attach(loop, image);
+                if (image.file().sizeBytes() == 0) {
+                    throw new LoopException.Invalid("imagePath", "leads to an empty file: there is nothing to map");
+                }
+                return attach(loop, image, true);
             }
         }
         if (spec.inDirectory()) {
@@ -388,17 +392,18 @@ public final class LoopService {
             // From here on a failure deletes it.
             registry.note(loop, now -> now.with(image.file()));
             registry.map(loop, image.file());
-            return attach(loop, image);
+            return attach(loop, image, false);
         }
     }
 
-    private LoopDevice attach(ManagedLoop loop, OpenImage image) throws IOException {
+    /** @param shared whether somebody else may have attached the file */
+    private LoopDevice attach(ManagedLoop loop, OpenImage image, boolean shared) throws IOException {
         LoopSpec spec = loop.spec();
         Standing standing = registry.note(loop, now -> now.with(image.file()));
         Step.CREATE_IMAGE_KNOWN.reached();
         long section = Section.check(
                 image.file().sizeBytes(), spec.offsetBytes(), spec.sizeLimitBytes(), standing.sectorSize());
-        if (spec.reuseFile()) {
+        if (shared) {
             refuseForeignOverlap(spec, image.file());
         }
         Step.CREATE_MAPPED.reached();
@@ -561,11 +566,14 @@ public final class LoopService {
         Step.MOVE_LEFT.reached();
     }
 
-    /** Detaches a device and keeps its image. */
+    /** Detaches a device and keeps its image; refuses where the device is all that is left of it. */
     public LoopSnapshot detach(DeviceRef ref, Precondition precondition, Caller caller) {
         return working(ref, precondition, caller, loop -> {
             LoopIdentity attachment = loop.standing().attachment();
             if (attachment != null) {
+                if (images.presence(loop.image()) != Presence.PRESENT) {
+                    throw new LoopException.WrongState(Failures.NAMELESS);
+                }
                 teardown.detachUnused(attachment, loop.ownsImage());
                 Step.DETACH_GONE.reached();
                 registry.insist(loop, now -> now.withAttachment(null).become(LoopState.READY, LoopState.DETACHED));
@@ -597,8 +605,9 @@ public final class LoopService {
     private void reattach(ManagedLoop loop) throws IOException {
         try (OpenImage image = images.reopen(loop.image(), loop.spec().readOnly())) {
             Step.ATTACH_OPENED.reached();
+            requireSection(loop, image.file());
             registry.intend(loop, loop.standing().become(LoopState.DETACHED, LoopState.READY));
-            attach(loop, image);
+            attach(loop, image, true);
             Step.ATTACH_BOUND.reached();
             registry.change(loop, now -> now.become(LoopState.DETACHED, LoopState.READY));
             Step.ATTACH_READY.reached();
@@ -611,6 +620,22 @@ public final class LoopService {
             }
             registry.intend(loop, loop.standing());
             throw e;
+        }
+    }
+
+    /** Whoever asked for that section was right then; it is the file that somebody has cut off since. */
+    private static void requireSection(ManagedLoop loop, ImageFile image) {
+        LoopSpec spec = loop.spec();
+        try {
+            Section.check(
+                    image.sizeBytes(),
+                    spec.offsetBytes(),
+                    spec.sizeLimitBytes(),
+                    loop.standing().sectorSize());
+        } catch (LoopException.Invalid e) {
+            throw new LoopException.WrongState("The image has " + image.sizeBytes()
+                    + " bytes now, and the device no longer fits it: somebody changed the file. Give it its length back,"
+                    + " or DELETE the device. (" + e.getMessage() + ")");
         }
     }
 

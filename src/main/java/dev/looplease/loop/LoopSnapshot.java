@@ -23,7 +23,7 @@ public record LoopSnapshot(Optional<Managed> managed, Optional<LoopDevice> obser
      *
      * @param image the image's path
      * @param imageInPlace whether it was found there
-     * @param imageBytes its length
+     * @param imageBytes its length; null where it is gone
      * @param allocatedBytes what it occupies on the disk
      */
     public record Managed(
@@ -35,7 +35,7 @@ public record LoopSnapshot(Optional<Managed> managed, Optional<LoopDevice> obser
             Map<String, String> labels,
             @Nullable String image,
             boolean imageInPlace,
-            long imageBytes,
+            @Nullable Long imageBytes,
             long allocatedBytes,
             long offsetBytes,
             long sizeLimitBytes,
@@ -102,6 +102,13 @@ public record LoopSnapshot(Optional<Managed> managed, Optional<LoopDevice> obser
                 .or(() -> observed.map(LoopDevice::backingFile))
                 .or(() -> managed.map(Managed::image))
                 .filter(file -> !file.equals(NO_FILE));
+    }
+
+    /** Whether the file has no name any more, as far as that is known: by the kernel, or because it is not at its path. */
+    public boolean backingFileDeleted() {
+        return observed.map(LoopDevice::backingFileDeleted)
+                .orElseGet(() -> managed.filter(ours -> ours.image() != null && !ours.imageInPlace())
+                        .isPresent());
     }
 
     /** A strong entity tag: of ours the revision; of a foreign one its binding, and what may change during it. */

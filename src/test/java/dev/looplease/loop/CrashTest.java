@@ -29,6 +29,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Objects;
 import java.util.Set;
 import java.util.TreeSet;
 import java.util.stream.Collectors;
@@ -256,7 +257,8 @@ class CrashTest {
                 .allSatisfy(device -> assertThat(Truth.state(device).name())
                         .isEqualTo(death.fate().name()));
         String id = others.getFirst().requiredId();
-        long bytes = others.getFirst().managed().orElseThrow().imageBytes();
+        long bytes =
+                Objects.requireNonNull(others.getFirst().managed().orElseThrow().imageBytes());
         switch (death.operation()) {
             case RENEW -> assertThat(Bystander.remaining(ground, id)).isGreaterThan(7000);
             case GROW ->
