@@ -229,7 +229,11 @@ class LoopDeviceController {
             summary = "Attach a detached device again",
             description =
                     "With the same image and options; to the number that was asked for by name, else to the first free one.")
-    @MayRefuse({LoopException.NameTaken.class, LoopException.ImageOverlap.class, LoopException.DirectIoUnavailable.class
+    @MayRefuse({
+        LoopException.NameTaken.class,
+        LoopException.ImageOverlap.class,
+        LoopException.DirectIoUnavailable.class,
+        LoopException.InsufficientStorage.class
     })
     @ApiResponse(responseCode = "200", description = "The device, READY.")
     ResponseEntity<LoopDeviceView> attach(

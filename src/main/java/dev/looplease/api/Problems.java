@@ -88,11 +88,15 @@ final class Problems {
                 new Problem(
                         of(HttpStatus.SERVICE_UNAVAILABLE, "shutting-down", "The agent is stopping", e),
                         Optional.of(Duration.ofSeconds(10)));
-            case LoopException.InsufficientStorage e ->
-                new Problem(with(
-                        of(HttpStatus.INSUFFICIENT_STORAGE, "insufficient-storage", "Not enough room", e),
-                        "errors",
-                        List.of(new FieldError(e.field(), "is more than the image's filesystem has room for"))));
+            case LoopException.InsufficientStorage e -> {
+                ProblemDetail full = of(HttpStatus.INSUFFICIENT_STORAGE, "insufficient-storage", "Not enough room", e);
+                e.field()
+                        .ifPresent(field -> with(
+                                full,
+                                "errors",
+                                List.of(new FieldError(field, "is more than the image's filesystem has room for"))));
+                yield new Problem(full);
+            }
             case LoopException.KernelFailure e ->
                 new Problem(with(
                         of(HttpStatus.INTERNAL_SERVER_ERROR, "kernel-error", "The kernel refused", e),

@@ -1,6 +1,7 @@
 package dev.looplease.journal;
 
 import dev.looplease.posix.Fd;
+import dev.looplease.posix.FilesystemStat;
 import dev.looplease.posix.Posix;
 import java.io.Closeable;
 import java.io.IOException;
@@ -92,6 +93,11 @@ public final class StateDirectory implements Closeable {
     /** The directory, absolute. */
     public Path path() {
         return path;
+    }
+
+    /** The filesystem that holds it. */
+    public FilesystemStat filesystem() throws IOException {
+        return Posix.statfs(lock);
     }
 
     /** Gives the directory free. The lock file stays: removing it would let two agents lock two files of that name. */

@@ -28,11 +28,21 @@ final class Failures {
         };
     }
 
+    /** The same of the journal. */
+    static LoopException ofJournal(IOException failure) {
+        return failure instanceof PosixException posix && isFull(posix)
+                ? LoopException.InsufficientStorage.ofJournal(posix)
+                : of(failure);
+    }
+
+    private static boolean isFull(PosixException failure) {
+        return failure.errno() == Errno.ENOSPC || failure.errno() == Errno.EDQUOT;
+    }
+
     private static LoopException of(PosixException failure) {
-        return switch (failure.errno()) {
-            case Errno.ENOSPC, Errno.EDQUOT -> new LoopException.InsufficientStorage(failure);
-            default -> new LoopException.KernelFailure("The kernel refused a step.", failure.errnoName(), failure);
-        };
+        return isFull(failure)
+                ? new LoopException.InsufficientStorage(failure)
+                : new LoopException.KernelFailure("The kernel refused a step.", failure.errnoName(), failure);
     }
 
     private static LoopException of(ImageException failure) {

@@ -3,6 +3,7 @@ package dev.looplease.loop;
 import dev.looplease.usage.DeviceUser;
 import java.time.Duration;
 import java.util.List;
+import java.util.Optional;
 import java.util.function.UnaryOperator;
 import java.util.regex.Pattern;
 import org.jspecify.annotations.Nullable;
@@ -170,11 +171,11 @@ public abstract sealed class LoopException extends RuntimeException {
         public WrongState(String message) {
             super(message);
         }
-    }
 
         public WrongState(String message, Throwable cause) {
             super(message, cause);
         }
+    }
 
     /** The wanted loop number is bound. */
     public static final class NameTaken extends LoopException {
@@ -284,20 +285,29 @@ public abstract sealed class LoopException extends RuntimeException {
     /** The filesystem has not the room. */
     public static final class InsufficientStorage extends LoopException {
         private static final long serialVersionUID = 1L;
-        private final String field;
+        private final @Nullable String field;
 
         public InsufficientStorage(Throwable cause) {
-            this("sizeBytes", cause);
+            this("The filesystem of the image has not enough room; nothing was made.", "sizeBytes", cause);
         }
 
-        private InsufficientStorage(String field, @Nullable Throwable cause) {
-            super("The filesystem of the image has not enough room; nothing was made.", cause);
+        private InsufficientStorage(String message, @Nullable String field, @Nullable Throwable cause) {
+            super(message, cause);
             this.field = field;
         }
 
-        /** What asks for more than there is. */
-        public String field() {
-            return field;
+        /** It is not the image's filesystem, but the one on which the agent records what it does. */
+        static InsufficientStorage ofJournal(Throwable cause) {
+            return new InsufficientStorage(
+                    "The filesystem of the agent's state directory (looplease.state-dir) has not enough room to record"
+                            + " this; nothing was changed.",
+                    null,
+                    cause);
+        }
+
+        /** What asks for more than there is; empty where nothing smaller would fit either. */
+        public Optional<String> field() {
+            return Optional.ofNullable(field);
         }
 
         /** The same of a part of a larger input. */
@@ -307,7 +317,9 @@ public abstract sealed class LoopException extends RuntimeException {
 
         /** The same with another name for the field. */
         public InsufficientStorage naming(UnaryOperator<String> names) {
-            return new InsufficientStorage(names.apply(field), this);
+            return field == null
+                    ? this
+                    : new InsufficientStorage(String.valueOf(getMessage()), names.apply(field), this);
         }
     }
 

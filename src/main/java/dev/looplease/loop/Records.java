@@ -120,7 +120,7 @@ final class Records {
         try {
             journal.put(key, JSON.writeValueAsBytes(record), durability);
         } catch (IOException e) {
-            throw Failures.of(e);
+            throw Failures.ofJournal(e);
         }
     }
 

@@ -2,17 +2,20 @@ package dev.looplease.ops;
 
 import dev.looplease.image.ImageStore;
 import dev.looplease.image.Space;
+import dev.looplease.journal.StateDirectory;
 import dev.looplease.loop.LoopRegistry;
 import dev.looplease.loop.LoopService;
 import dev.looplease.loop.LoopState;
 import dev.looplease.losetup.Losetup;
 import dev.looplease.losetup.Losetups;
+import dev.looplease.posix.FilesystemStat;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import org.springframework.beans.factory.annotation.Autowired;
+import org.springframework.beans.factory.annotation.Qualifier;
 import org.springframework.boot.health.contributor.Health;
 import org.springframework.boot.health.contributor.HealthIndicator;
 import org.springframework.stereotype.Component;
@@ -26,24 +29,31 @@ class LoopDevicesHealthIndicator implements HealthIndicator {
 
     private static final Path CONTROL = Path.of("/dev/loop-control");
 
-    /** Below this share of free space the images' filesystem counts as nearly full. */
+    /** Below this share of free space a filesystem counts as nearly full. */
     private static final double NEARLY_FULL = 0.05;
 
     private final LoopService service;
     private final Losetup losetup;
     private final ImageStore images;
+    private final StateDirectory state;
     private final Path control;
 
     @Autowired
-    LoopDevicesHealthIndicator(LoopService service, Losetup losetup, ImageStore images) {
-        this(service, losetup, images, CONTROL);
+    LoopDevicesHealthIndicator(
+            LoopService service,
+            Losetup losetup,
+            ImageStore images,
+            @Qualifier("stateDirectory") StateDirectory state) {
+        this(service, losetup, images, state, CONTROL);
     }
 
     /** For a test: another place in which to look for the driver. */
-    LoopDevicesHealthIndicator(LoopService service, Losetup losetup, ImageStore images, Path control) {
+    LoopDevicesHealthIndicator(
+            LoopService service, Losetup losetup, ImageStore images, StateDirectory state, Path control) {
         this.service = service;
         this.losetup = losetup;
         this.images = images;
+        this.state = state;
         this.control = control;
     }
 
@@ -69,9 +79,10 @@ class LoopDevicesHealthIndicator implements HealthIndicator {
                         report -> warnings.add(
                                 "At the last start " + report.setAside() + " records made no sense and "
                                         + report.unproven()
-                                        + " attachments could not be proven to be ours; they were left alone. The log names them."));
+                                        + " images or attachments could not be proven to be ours; they were left alone. The log names them."));
         Health.Builder health = Health.up();
         checkImages(health, problems, warnings);
+        checkState(problems, warnings);
         if (!problems.isEmpty()) {
             health.down();
         }
@@ -91,12 +102,30 @@ class LoopDevicesHealthIndicator implements HealthIndicator {
             }
             Space space = images.space();
             health.withDetail("freeBytes", space.freeBytes()).withDetail("totalBytes", space.totalBytes());
-            if (space.freeBytes() < space.totalBytes() * NEARLY_FULL) {
+            if (isNearlyFull(space.freeBytes(), space.totalBytes())) {
                 warnings.add("The images' filesystem is nearly full. Return devices, or enlarge it.");
             }
         } catch (IOException e) {
             problems.add("The images directory cannot be read: " + e.getMessage());
         }
+    }
+
+    /** Without room for a record nothing new can be made, however empty the images' filesystem is. */
+    private void checkState(List<String> problems, List<String> warnings) {
+        try {
+            FilesystemStat filesystem = state.filesystem();
+            if (isNearlyFull(filesystem.availableBytes(), filesystem.totalBytes())) {
+                warnings.add(
+                        "The filesystem of the state directory is nearly full. Once the agent cannot record what it"
+                                + " does there, it makes nothing new. Enlarge it, or set looplease.state-dir.");
+            }
+        } catch (IOException e) {
+            problems.add("The state directory cannot be read: " + e.getMessage());
+        }
+    }
+
+    private static boolean isNearlyFull(long freeBytes, long totalBytes) {
+        return freeBytes < totalBytes * NEARLY_FULL;
     }
 
     private void checkDriver(List<String> problems) {

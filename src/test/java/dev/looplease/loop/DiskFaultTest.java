@@ -296,7 +296,12 @@ class DiskFaultTest {
                 done = false;
                 assertThat(refused)
                         .as("with room for %s bytes", budget)
-                        .isInstanceOf(LoopException.InsufficientStorage.class);
+                        .isInstanceOfSatisfying(
+                                LoopException.InsufficientStorage.class,
+                                // The fault: the image's filesystem was named, and a field that could have been
+                                // smaller.
+                                full -> assertThat(full.field()).isEmpty())
+                        .hasMessageContaining("looplease.state-dir");
                 assertNothingChanged(bench, act, device, bound);
             }
             Files.delete(state.resolve("filler"));

@@ -7,6 +7,7 @@ import static org.mockito.Mockito.when;
 
 import dev.looplease.KernelTest;
 import dev.looplease.image.ImageStore;
+import dev.looplease.journal.StateDirectory;
 import dev.looplease.loop.Limits;
 import dev.looplease.loop.LoopRegistry;
 import dev.looplease.loop.LoopService;
@@ -16,6 +17,7 @@ import dev.looplease.losetup.Losetup;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.attribute.PosixFilePermissions;
 import java.time.Duration;
 import java.util.List;
 import java.util.Optional;
@@ -38,6 +40,7 @@ class LoopDevicesHealthIndicatorTest {
 
     private Path mount;
     private ImageStore images;
+    private StateDirectory state;
     private final LoopService service = mock(LoopService.class);
     private final Losetup losetup = mock(Losetup.class);
 
@@ -46,6 +49,10 @@ class LoopDevicesHealthIndicatorTest {
         mount = Files.createDirectory(directory.resolve("mount"));
         run("mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", mount.toString());
         images = new ImageStore(mount, List.of());
+        Path stateMount = Files.createDirectory(directory.resolve("state"));
+        run("mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", stateMount.toString());
+        Files.setPosixFilePermissions(stateMount, PosixFilePermissions.fromString("rwx------"));
+        state = StateDirectory.lock(stateMount);
         when(service.limits())
                 .thenReturn(new Limits(
                         2,
@@ -66,6 +73,8 @@ class LoopDevicesHealthIndicatorTest {
     void unmount() throws Exception {
         images.close();
         run("umount", mount.toString());
+        state.close();
+        run("umount", state.path().toString());
     }
 
     private static void run(String... command) throws IOException, InterruptedException {
@@ -75,7 +84,7 @@ class LoopDevicesHealthIndicatorTest {
     }
 
     private Health health(Path control) {
-        return new LoopDevicesHealthIndicator(service, losetup, images, control).health();
+        return new LoopDevicesHealthIndicator(service, losetup, images, state, control).health();
     }
 
     @SuppressWarnings("unchecked")
@@ -142,6 +151,14 @@ class LoopDevicesHealthIndicatorTest {
         assertWarning(health(CONTROL), "nearly full");
     }
 
+    /** The fault: nothing could be made for want of room in the journal, and nobody was warned of that. */
+    @Test
+    void aNearlyFullDiskOfTheStateDirectoryIsAWarning() throws Exception {
+        Files.write(state.path().resolve("file"), new byte[1000 * 1024]);
+
+        assertWarning(health(CONTROL), "state directory", "nearly full", "looplease.state-dir");
+    }
+
     @Test
     void aFullAgentStaysInService() {
         when(service.usage()).thenReturn(new LoopRegistry.Usage(2, 8192));
@@ -161,6 +178,6 @@ class LoopDevicesHealthIndicatorTest {
     void whatTheLastStartLeftAloneIsAWarning() {
         when(service.recovered()).thenReturn(Optional.of(new Recovery.Report(0, 0, 0, 0, 0, 1, 2)));
 
-        assertWarning(health(CONTROL), "1 records", "2 attachments");
+        assertWarning(health(CONTROL), "1 records", "2 images or attachments");
     }
 }
