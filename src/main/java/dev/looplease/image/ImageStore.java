@@ -440,27 +440,49 @@ public final class ImageStore implements Closeable {
         return Posix.stat(images.root()).links() > 0 && Files.isWritable(procLink(images.root()));
     }
 
-    /** The files in the images directory that are named as this store names them, {@code {id}.img}; for recovery. */
-    public List<ImageFile> ownNamed() throws IOException {
+    /**
+     * What is named in the images directory as this store names its images, {@code {id}.img}.
+     *
+     * @param images files that are in all as this store makes them: regular, of its own user, with one name, and nobody
+     *     else may read or write them
+     * @param others what is not
+     */
+    public record OwnNamed(List<ImageFile> images, List<Path> others) {}
+
+    /** Looks for what this store made; for recovery. */
+    public OwnNamed ownNamed() throws IOException {
         List<ImageFile> found = new ArrayList<>();
+        List<Path> others = new ArrayList<>();
         try (DirectoryStream<Path> entries = Files.newDirectoryStream(procLink(images.root()))) {
             for (Path entry : entries) {
                 String name = entry.getFileName().toString();
-                if (OWN_NAME.matcher(name).matches()) {
-                    statOwn(name).ifPresent(found::add);
+                Optional<FileStat> stat = OWN_NAME.matcher(name).matches() ? statOwn(name) : Optional.empty();
+                if (stat.isPresent()) {
+                    Path path = images.resolve(name).path();
+                    if (isAsMade(stat.get())) {
+                        found.add(ImageFile.of(path, stat.get()));
+                    } else {
+                        others.add(path);
+                    }
                 }
             }
         } catch (DirectoryIteratorException e) {
             throw e.getCause();
         }
-        return found;
+        return new OwnNamed(found, others);
     }
 
-    private Optional<ImageFile> statOwn(String name) throws IOException {
+    private static boolean isAsMade(FileStat stat) {
+        return stat.isRegularFile()
+                && stat.links() == 1
+                && stat.owner() == Posix.effectiveUser()
+                // Less only where the agent died between making it and setting the mode, under a strict umask.
+                && (stat.permissions() & ~OWNER_ONLY) == 0;
+    }
+
+    private Optional<FileStat> statOwn(String name) throws IOException {
         try {
-            return Optional.of(Posix.lstatAt(images.root(), name))
-                    .filter(FileStat::isRegularFile)
-                    .map(stat -> ImageFile.of(images.resolve(name).path(), stat));
+            return Optional.of(Posix.lstatAt(images.root(), name));
         } catch (PosixException e) {
             if (e.errno() == Errno.ENOENT) {
                 // Deleted since the directory was read.

@@ -71,7 +71,7 @@ public final class Recovery {
      * @param lost devices whose image and attachment are gone
      * @param orphans images and attachments of ours that were on no record, and ended
      * @param setAside records that made no sense
-     * @param unproven attachments that look like ours and cannot be proven to be; left alone
+     * @param unproven images and attachments that look like ours and cannot be proven to be; left alone
      */
     public record Report(int adopted, int reattached, int ended, int lost, int orphans, int setAside, int unproven) {}
 
@@ -127,6 +127,9 @@ public final class Recovery {
         private final Records.Remains remains = records.read();
         private final List<LoopDevice> attached = losetup.list();
         private final Map<String, ImageFile> ownImages = new HashMap<>();
+        /** What is named as our images are, and is not as we make them. */
+        private final Map<String, Path> strangeImages = new HashMap<>();
+
         private final Map<String, Lease> byId = new HashMap<>();
         private final Set<Integer> known = new HashSet<>();
         /** Not recorded, and so not continued: somewhere far from where those of any other run began. */
@@ -143,9 +146,9 @@ public final class Recovery {
         private int unproven;
 
         Run() throws IOException {
-            for (ImageFile image : images.ownNamed()) {
-                ownImages.put(ImageStore.idOf(image.path()), image);
-            }
+            ImageStore.OwnNamed named = images.ownNamed();
+            named.images().forEach(image -> ownImages.put(ImageStore.idOf(image.path()), image));
+            named.others().forEach(path -> strangeImages.put(ImageStore.idOf(path), path));
         }
 
         Report compare() throws IOException {
@@ -217,6 +220,8 @@ public final class Recovery {
         /** What cannot be judged now, because its disk fails, is left as it is, record and all. */
         private void restoreOrLeave(DeviceRecord record) {
             Optional<ImageFile> own = Optional.ofNullable(ownImages.remove(record.id()));
+            // What somebody did to it since does not make it a stranger's: its record knows its inode.
+            strangeImages.remove(record.id());
             try {
                 restore(record, own);
             } catch (IOException | RuntimeException e) {
@@ -440,7 +445,7 @@ public final class Recovery {
             }
         }
 
-        /** What bears our name and is on no record ends: images in our directory, and attachments with our tag. */
+        /** What is ours by all its marks and on no record ends: images in our directory, and attachments with our tag. */
         private void endOrphans() {
             for (Map.Entry<String, ImageFile> orphan : ownImages.entrySet()) {
                 Optional<LoopDevice> device = attached.stream()
@@ -478,12 +483,18 @@ public final class Recovery {
         }
 
         /**
-         * Bound to a file of our directory, and yet neither on record nor with our tag. Or bound to a reused file: an agent
+         * Named as our images are, and not made as they are. Or bound to a file of our directory, and yet neither on record nor with our tag. Or bound to a reused file: an agent
          * that died after it attached one and before it recorded that leaves, where its backend sets no tag, what anybody
          * might have attached.
          */
         private int countUnproven() {
-            int unproven = 0;
+            strangeImages
+                    .values()
+                    .forEach(path -> log.warn(
+                            "{} is on no record, and not as the agent makes its images (a regular file of its own user, mode"
+                                    + " 0600, one link); it is left alone.",
+                            path));
+            int unproven = strangeImages.size();
             for (LoopDevice device : attached) {
                 Path parent = Path.of(device.backingFile()).getParent();
                 boolean suspect = images.directory().equals(parent)

@@ -6,6 +6,7 @@ package dev.looplease.posix;
  * @param device the filesystem that holds it
  * @param inode its inode number there; with {@code device} the only identity that survives a rename
  * @param mode type and permission bits, {@code st_mode}
+ * @param owner whose it is, {@code st_uid}
  * @param links how many names it has
  * @param sizeBytes its length
  * @param allocatedBytes what it occupies on the disk, holes not counted
@@ -19,6 +20,7 @@ public record FileStat(
         DeviceNumber device,
         long inode,
         int mode,
+        int owner,
         int links,
         long sizeBytes,
         long allocatedBytes,
@@ -27,6 +29,11 @@ public record FileStat(
         long changeNanos) {
 
     private static final int S_IFMT = 0xF000;
+
+    /** The lower twelve bits of the mode. */
+    public int permissions() {
+        return mode & 07777;
+    }
 
     public boolean isRegularFile() {
         return (mode & S_IFMT) == 0x8000;

@@ -113,6 +113,7 @@ public final class Posix {
     private static final MethodHandle UMOUNT2 = call("umount2", FunctionDescriptor.of(JAVA_INT, ADDRESS, JAVA_INT));
     private static final MethodHandle SWAPOFF = call("swapoff", FunctionDescriptor.of(JAVA_INT, ADDRESS));
     private static final MethodHandle UNSHARE = call("unshare", FunctionDescriptor.of(JAVA_INT, JAVA_INT));
+    private static final MethodHandle GETEUID = call("geteuid", FunctionDescriptor.of(JAVA_INT));
     private static final MethodHandle SETNS = call("setns", FunctionDescriptor.of(JAVA_INT, JAVA_INT, JAVA_INT));
 
     private Posix() {}
@@ -265,6 +266,7 @@ public final class Posix {
                     new DeviceNumber(buffer.get(JAVA_INT, 136), buffer.get(JAVA_INT, 140)),
                     buffer.get(JAVA_LONG, 32),
                     Short.toUnsignedInt(buffer.get(JAVA_SHORT, 28)),
+                    buffer.get(JAVA_INT, 20),
                     buffer.get(JAVA_INT, 16),
                     buffer.get(JAVA_LONG, 40),
                     buffer.get(JAVA_LONG, 48) * 512,
@@ -609,6 +611,15 @@ public final class Posix {
         } catch (Throwable e) {
             // The clock exists since Linux 2.6.39: only a programming error leads here.
             throw new IllegalStateException("CLOCK_BOOTTIME cannot be read", e);
+        }
+    }
+
+    /** Whose the files are that this process makes; geteuid(2) always succeeds. */
+    public static int effectiveUser() {
+        try (Arena arena = Arena.ofConfined()) {
+            return (int) GETEUID.invokeExact(arena.allocate(CALL_STATE));
+        } catch (Throwable e) {
+            throw new IllegalStateException("geteuid", e);
         }
     }
 

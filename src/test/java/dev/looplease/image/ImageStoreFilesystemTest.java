@@ -126,9 +126,9 @@ class ImageStoreFilesystemTest {
             }
             assertThat(countTrue(attempts))
                     .isBetween(0, 2)
-                    .isEqualTo(store.ownNamed().size());
+                    .isEqualTo(store.ownNamed().images().size());
             assertThat(store.space().freeBytes())
-                    .isEqualTo((32 - 12 * store.ownNamed().size()) * MIB);
+                    .isEqualTo((32 - 12 * store.ownNamed().images().size()) * MIB);
         }
     }
 

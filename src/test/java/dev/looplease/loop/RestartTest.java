@@ -14,6 +14,7 @@ import java.io.IOException;
 import java.io.RandomAccessFile;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.attribute.PosixFilePermissions;
 import java.time.Clock;
 import java.time.Duration;
 import java.util.Arrays;
@@ -308,6 +309,30 @@ class RestartTest {
             assertThat(Truth.attachedBelow(ground, home)).hasSize(1);
             assertThat(ground.journal.live()).isEmpty();
         }
+    }
+
+    /** The fault: whatever had such a name was deleted. */
+    @Test
+    void leavesAFileAloneThatHasTheNameOfAnImageAndIsNone() throws Exception {
+        Path images = Files.createDirectories(Ground.images(home));
+        Path precious = Files.writeString(images.resolve("precious12345678.img"), "precious");
+        String changed;
+        try (Ground ground = start()) {
+            assertThat(ground.report.unproven()).isEqualTo(1);
+            assertThat(ground.report.orphans()).isZero();
+            changed = Operation.create(ground, Operation.spec(), null);
+            Files.setPosixFilePermissions(image(ground, changed), PosixFilePermissions.fromString("rw-rw----"));
+        }
+
+        try (Ground ground = start()) {
+            assertThat(precious).hasContent("precious");
+            assertThat(ground.report.unproven())
+                    .as("what is on record is proven by that")
+                    .isEqualTo(1);
+            assertThat(state(ground, changed)).isEqualTo(LoopState.READY);
+            endEverything(ground);
+        }
+        Files.delete(precious);
     }
 
     @Test
