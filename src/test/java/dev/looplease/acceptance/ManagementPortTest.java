@@ -35,6 +35,7 @@ class ManagementPortTest extends HttpTest {
 
         assertThat(monitor.get("/actuator/prometheus").expect(200).body())
                 .contains("looplease_devices{state=\"READY\"} 1.0");
+        monitor.get("/actuator/prometheus", "Accept", "").expect(200);
         assertThat(monitor.get("/actuator/health").expect(200).body()).contains("loopDevices", "freeBytes");
         assertThat(monitor.get("/actuator/info").expect(200).body()).contains("version");
     }

@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import dev.looplease.KernelTest;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.List;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
@@ -65,6 +66,21 @@ class OperatorTest extends HttpTest {
                         "looplease_leases 1.0",
                         "looplease_promised_bytes 3145728.0")
                 .anyMatch(line -> line.startsWith("looplease_events_total{event=\"device.ready\"} "));
+    }
+
+    /** The fault: 500, because Boot's endpoint then chooses no format at all. */
+    @ParameterizedTest
+    @ValueSource(strings = {"/actuator/prometheus", "/actuator/health", "/loop-devices", "/host", "/v3/api-docs"})
+    void anEmptyAcceptIsNone(String path) {
+        String type =
+                agent.get(path).expect(200).headers().firstValue("Content-Type").orElseThrow();
+
+        for (String empty : List.of("", " ", ",", " , ,")) {
+            Answer answer = agent.get(path, "Accept", empty).expect(200);
+            assertThat(answer.headers().firstValue("Content-Type")).contains(type);
+        }
+        agent.get("/nothing", "Accept", "").refused(404, "not-found");
+        agent.get("/loop-devices", "Accept", "a/b, ").refused(406, "not-acceptable");
     }
 
     @Test
