@@ -39,10 +39,10 @@ class ApiConfiguration {
         return new WallClock(Ticker.boottime(), clock);
     }
 
-    /** Text is text: {@code "name": 7} is a mistake, not a name. (Numbers and booleans: see application.yaml.) */
+    /** Text is whole text: {@code "name": 7} is a mistake, not a name. (Numbers and booleans: see application.yaml.) */
     @Bean
     JsonMapperBuilderCustomizer strictText() {
-        return builder -> builder.withCoercionConfig(LogicalType.Textual, config -> {
+        return builder -> builder.addModule(WholeText.module()).withCoercionConfig(LogicalType.Textual, config -> {
             config.setCoercion(CoercionInputShape.Integer, CoercionAction.Fail);
             config.setCoercion(CoercionInputShape.Float, CoercionAction.Fail);
             config.setCoercion(CoercionInputShape.Boolean, CoercionAction.Fail);

@@ -33,6 +33,8 @@ final class JsonErrors {
         return switch (cause) {
             case UnrecognizedPropertyException e ->
                 new FieldError(path(e), "is unknown; known are " + String.join(", ", names(e.getKnownPropertyIds())));
+            case WholeText.HalfCharacterException e ->
+                new FieldError(path(e), "must be of whole characters: a surrogate (\\ud800 to \\udfff) has no partner");
             case MismatchedInputException e -> new FieldError(path(e), "must be " + wanted(e.getTargetType()));
             case InputCoercionException e -> new FieldError(path(e), "must be " + wanted(e.getTargetType()));
             case StreamConstraintsException e -> new FieldError(path(e), "is too long, or nested too deeply");
