@@ -61,11 +61,12 @@ class ApiConfiguration {
     }
 
     @Bean
-    WebMvcConfigurer noBodyWhereNoneIsTaken(JsonMapper json) {
+    WebMvcConfigurer nothingButWhatIsTaken(JsonMapper json) {
         return new WebMvcConfigurer() {
             @Override
             public void addInterceptors(InterceptorRegistry registry) {
                 registry.addInterceptor(new NoBody(json));
+                registry.addInterceptor(new KnownParameters());
             }
         };
     }

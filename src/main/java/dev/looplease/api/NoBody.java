@@ -50,7 +50,7 @@ final class NoBody implements HandlerInterceptor {
                 && (encoding != null || request.getContentLengthLong() > 0);
     }
 
-    private static boolean isOurs(HandlerMethod method) {
+    static boolean isOurs(HandlerMethod method) {
         return NoBody.class.getPackage().equals(method.getBeanType().getPackage());
     }
 

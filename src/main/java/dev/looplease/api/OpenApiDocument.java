@@ -39,6 +39,7 @@ class OpenApiDocument {
 
             * Sizes are bytes (`…Bytes`; `sizeMb` is MiB), durations seconds (`…Seconds`), times RFC 3339 in UTC.
             * JSON is read strictly: an unknown or doubled field, or a number written as text, is an error. A field that is null is as one left out.
+            * Queries are read strictly too: an unknown, empty or doubled parameter is an error, and a boolean is `true` or `false`.
             * Every error is a problem document (RFC 9457). Its `type` says which: the model **Problem** lists them.
             * The ETag of a single device or lease changes when it does, not with time or renewals. Send it as `If-Match` to change only what you have seen.
             * Things belong to the name of the token that made them. A viewer looks, a user changes its own things, an operator everybody's.

@@ -114,6 +114,21 @@ final class ProblemCatalogue {
                     DEVICE,
                     shape -> shape.changes() && !shape.hasBody()),
             invalid(
+                    "forced",
+                    "is unknown; known are force",
+                    DEVICE,
+                    shape -> shape.queryParameters().contains("force")),
+            invalid(
+                    "page_size",
+                    "is unknown; known are pageSize, pageToken",
+                    "/leases",
+                    shape -> shape.queryParameters().contains("pageSize")),
+            invalid(
+                    "label",
+                    "is unknown: this call takes no parameters",
+                    DEVICE,
+                    shape -> shape.queryParameters().isEmpty()),
+            invalid(
                     "pageSize",
                     "must be between 1 and 10000, not 0",
                     DEVICES,

@@ -523,10 +523,56 @@ class BadInputTest extends HttpTest {
                 "/loop-devices?pageToken=zzz     | pageToken",
                 "/loop-devices?pageToken=MDAxNzk1Mzc3MjgwMDAwdzdmMGMybjRzOHkxdDViOQ | pageToken",
                 "/leases?pageToken=%21%21        | pageToken",
-                "/leases?pageToken=YTAwMDAwMDc   | pageToken"
+                "/leases?pageToken=YTAwMDAwMDc   | pageToken",
+                // The fault: what was misspelt, empty or there twice was no filter, or another one.
+                "/loop-devices?PageSize=1        | PageSize",
+                "/loop-devices?managed=true&nope=1 | nope",
+                "/loop-devices?managed=true&managed=false | managed",
+                "/loop-devices?leaseId=a&leaseId=b | leaseId",
+                "/loop-devices?managed=yes       | managed",
+                "/loop-devices?managed=1         | managed",
+                "/loop-devices?managed=on        | managed",
+                "/loop-devices?managed=TRUE      | managed",
+                "/loop-devices?managed=          | managed",
+                "/loop-devices?managed           | managed",
+                "/loop-devices?state=            | state",
+                "/loop-devices?leaseId=          | leaseId",
+                "/loop-devices?pageSize=         | pageSize",
+                "/loop-devices?label=            | label",
+                "/loop-devices?label=a=b&Label=a=b | Label",
+                "/loop-devices/loop0?nope        | nope",
+                "/loop-devices/loop0/users?a&b   | a",
+                "/leases?label=a=b               | label",
+                "/leases?pageSize=1&pageSize=2   | pageSize",
+                "/leases/neverknown000000?x=y    | x",
+                "/host?x=1                       | x"
             })
     void namesTheFieldOfABadQuery(String path, String field) {
         agent.get(path).refusedField(field);
+    }
+
+    @Test
+    void namesTheFieldOfABadQueryOfAChange() {
+        String path = "/loop-devices/" + device.id();
+
+        agent.send("DELETE", path + "?forced=true", null).refusedField("forced");
+        agent.send("DELETE", path + "?force=yes", null).refusedField("force");
+        agent.send("DELETE", path + "?force", null).refusedField("force");
+        agent.send("DELETE", path + "?force=false&force=true", null).refusedField("force");
+        agent.send("DELETE", "/leases/" + device.leaseId() + "?force=true", null)
+                .refusedField("force");
+        agent.send("POST", path + "/detach?force=true", null).refusedField("force");
+        agent.send("POST", "/loop-devices?sizeMb=1", "{\"sizeMb\": 1}").refusedField("sizeMb");
+        agent.send("POST", "/loop-devices?sizeMb=1", "a=b", "Content-Type", "application/x-www-form-urlencoded")
+                .refusedField("sizeMb");
+        agent.send("PATCH", path + "?labels=x", "{}").refusedField("labels");
+        Answer known = agent.get("/loop-devices?nope=1").refusedField("nope");
+        assertThat(known.texts("errors", "message").getFirst())
+                .contains("label, leaseId, managed, pageSize, pageToken, state");
+        assertThat(agent.get("/loop-devices?" + "x".repeat(6000)).expect(400).body())
+                .hasSizeLessThan(1000);
+        agent.get("/loop-devices?&managed=true&").expect(200);
+        agent.get("/host?").expect(200);
     }
 
     @Test
