@@ -41,8 +41,14 @@ final class TokensFile {
         return path;
     }
 
+    /** Whether it is there, or perhaps so: what cannot be looked at is complained of when it is read. */
     boolean exists() {
-        return Files.exists(path);
+        return !Files.notExists(path);
+    }
+
+    /** It is gone: whatever comes in its place is read, were it the same file. */
+    synchronized void forget() {
+        last = null;
     }
 
     /**
@@ -67,6 +73,7 @@ final class TokensFile {
             checkMode();
             return Optional.of(yaml.parse(Files.readString(path)));
         } catch (IOException e) {
+            last = null;
             throw new TokensFileException(
                     path, "it cannot be read (" + e.getClass().getSimpleName() + ")");
         } catch (IllegalArgumentException e) {

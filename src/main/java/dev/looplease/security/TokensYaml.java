@@ -12,12 +12,15 @@ import java.util.Optional;
 import java.util.OptionalInt;
 import java.util.OptionalLong;
 import java.util.Set;
+import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 import org.springframework.util.unit.DataSize;
 import org.yaml.snakeyaml.DumperOptions;
 import org.yaml.snakeyaml.LoaderOptions;
 import org.yaml.snakeyaml.Yaml;
+import org.yaml.snakeyaml.constructor.DuplicateKeyException;
 import org.yaml.snakeyaml.constructor.SafeConstructor;
+import org.yaml.snakeyaml.error.MarkedYAMLException;
 import org.yaml.snakeyaml.error.YAMLException;
 import org.yaml.snakeyaml.representer.Representer;
 import org.yaml.snakeyaml.resolver.Resolver;
@@ -66,10 +69,27 @@ final class TokensYaml {
         try {
             return new Yaml(new SafeConstructor(options), new Representer(unused), unused, options, new PlainText())
                     .load(text);
+        } catch (DuplicateKeyException e) {
+            throw new IllegalArgumentException(line(e) + doubled(e) + " is there twice", e);
+        } catch (MarkedYAMLException e) {
+            throw new IllegalArgumentException(line(e) + "it is not YAML", e);
         } catch (YAMLException e) {
-            // Its message quotes the line, hash and all.
             throw new IllegalArgumentException("it is not YAML", e);
         }
+    }
+
+    /** Where it is: the exception's own message quotes the line, hash and all. */
+    private static String line(MarkedYAMLException e) {
+        return e.getProblemMark() == null ? "" : "line " + (e.getProblemMark().getLine() + 1) + ": ";
+    }
+
+    /** The doubled key, which only the exception's text tells. It may be a hash in a wrong place; ours are none. */
+    private static String doubled(DuplicateKeyException e) {
+        return Stream.of(Set.of(ROOT), FIELDS, QUOTAS)
+                .flatMap(Set::stream)
+                .filter(field -> e.getProblem().endsWith(" key " + field))
+                .findFirst()
+                .orElse("a field");
     }
 
     /** Every value is text: a hash of digits is no number, and no name is a date. */

@@ -107,10 +107,11 @@ class TokensFileTest {
                 "- {name: a, role: user, sha256: HASH, quota: {device: 1}}| tokens[0]: there is no field device",
                 "- {name: a, role: user, sha256: HASH, quota: {devices: -1}} | tokens[0]: quota",
                 "- {name: a, role: user, sha256: HASH, quota: {bytes: x}} | tokens[0]: bytes",
-                "- {name: a, name: b, role: user, sha256: HASH}           | it is not YAML",
+                "- {name: a, name: b, role: user, sha256: HASH}           | line 2: name is there twice",
+                "- {name: a, role: user, HASH: 1, HASH: 2}                | line 2: a field is there twice",
                 "- just text                                              | tokens[0]",
-                "- {name: a, role: user, sha256: HASH                     | it is not YAML",
-                "{a: b}                                                   | it is not YAML"
+                "- {name: a, role: user, sha256: HASH                     | line 3: it is not YAML",
+                "{a: b}                                                   | line 3: it is not YAML"
             })
     void saysWhatIsWrongAndWhereAndNoHash(String entries, String complaint) throws IOException {
         String hash = Sha256.of(ALICE).hex();
@@ -176,6 +177,60 @@ class TokensFileTest {
         assertThat(store.byToken(BOB)).isEmpty();
         assertThat(output.toString())
                 .doesNotContain(ALICE, BOB, Sha256.of(ALICE).hex());
+    }
+
+    /** Asks, as each request does, until the log has {@code times} lines with {@code text}. */
+    private static void awaitLog(CredentialStore store, CapturedOutput output, String text, int times) {
+        await().until(() -> {
+            store.byToken(ALICE);
+            return output.toString().lines().filter(line -> line.contains(text)).count() >= times;
+        });
+        assertThat(output.toString().lines().filter(line -> line.contains(text)))
+                .hasSize(times);
+    }
+
+    /** The fault: all that had been in it still counted, and nothing was said. */
+    @Test
+    void nobodyIsLetInOnceItIsGone(CapturedOutput output) throws IOException {
+        Credential first = Credential.ofToken(CALLERS.of("operator", Caller.Role.OPERATOR), Sha256.of(BOB));
+        CredentialStore store = new CredentialStore(file, new Credentials(List.of(first)));
+        write(entry("alice", "user", ALICE));
+        Files.setLastModifiedTime(path, FileTime.from(Instant.now().minusSeconds(60)));
+        await().until(() -> store.byToken(ALICE).isPresent());
+        assertThat(store.complaint()).isEmpty();
+
+        Path aside = directory.resolve("aside");
+        Files.move(path, aside);
+        await().until(() -> store.byToken(ALICE).isEmpty());
+        assertThat(store.byToken(BOB)).as("the token of the first start").isEmpty();
+        assertThat(store.complaint().orElseThrow()).contains(path.toString(), "is gone");
+        write("- nonsense\n");
+        awaitLog(store, output, "Nobody of it is let in.", 1);
+        Files.delete(path);
+        awaitLog(store, output, "is gone", 2);
+
+        Files.move(aside, path);
+        await().until(() -> store.byToken(ALICE).isPresent());
+        assertThat(store.complaint()).isEmpty();
+        assertThat(output.toString().lines().filter(line -> line.contains("ERROR")))
+                .hasSize(3);
+    }
+
+    /** The fault: after one broken version no other mistake was told. */
+    @Test
+    void tellsEveryFurtherMistakeOnce(CapturedOutput output) throws IOException {
+        write(entry("alice", "user", ALICE));
+        CredentialStore store = new CredentialStore(file, new Credentials(List.of()));
+
+        write("- {name: a, role: root}\n");
+        awaitLog(store, output, "tokens[0]: role", 1);
+        write("- {name: a, role: user}\n");
+        awaitLog(store, output, "tokens[0]: needs sha256", 1);
+        assertThat(store.complaint().orElseThrow()).contains("needs sha256", "What counted before still counts");
+        write("- {name: a, role: root}\n");
+        awaitLog(store, output, "tokens[0]: role", 2);
+
+        assertThat(store.byToken(ALICE)).isPresent();
     }
 
     @Test
