@@ -3,6 +3,7 @@ package dev.looplease;
 import dev.looplease.image.ImageStore;
 import dev.looplease.journal.Journal;
 import dev.looplease.journal.StateDirectory;
+import dev.looplease.journal.StateDirectoryInUse;
 import dev.looplease.loop.HostProbe;
 import dev.looplease.loop.LoopService;
 import dev.looplease.loop.Ticker;
@@ -50,12 +51,31 @@ class LoopleaseConfiguration {
     /** Only one agent at a time works with a state directory, or with an images directory. */
     @Bean
     StateDirectory stateDirectory(LoopleaseProperties properties) throws IOException {
-        return StateDirectory.lock(properties.stateDir());
+        // What is used first: an agent that cannot work with its settings has touched nothing.
+        properties.check();
+        return held("looplease.state-dir", () -> StateDirectory.lock(properties.stateDir()));
     }
 
     @Bean
     StateDirectory imagesDirectoryLock(ImageStore images) throws IOException {
-        return StateDirectory.lockInPlace(images.directory());
+        return held("looplease.images-dir", () -> StateDirectory.lockInPlace(images.directory()));
+    }
+
+    private interface Holding {
+        StateDirectory get() throws IOException;
+    }
+
+    private static StateDirectory held(String setting, Holding holding) throws IOException {
+        try {
+            return holding.get();
+        } catch (StateDirectoryInUse e) {
+            throw e;
+        } catch (IOException e) {
+            throw new SettingException(
+                    setting + ": " + e.getMessage() + ".",
+                    "Mend that, or name another directory in " + setting + ".",
+                    e);
+        }
     }
 
     @Bean

@@ -3,6 +3,7 @@ package dev.looplease;
 import dev.looplease.loop.Limits;
 import dev.looplease.losetup.Backend;
 import dev.looplease.losetup.NodePolicy;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.List;
@@ -71,19 +72,49 @@ public record LoopleaseProperties(
     }
 
     NodePolicy nodePolicy() {
-        return new NodePolicy(preparedNodes, pruneNodesAfter);
+        try {
+            return new NodePolicy(preparedNodes, pruneNodesAfter);
+        } catch (IllegalArgumentException e) {
+            throw unusable("looplease.prepared-nodes, looplease.prune-nodes-after: ", e);
+        }
     }
 
     Limits limits() {
-        return new Limits(
-                maxDevices,
-                bytes(maxImageSize),
-                bytes(maxTotalSize),
-                lease.defaultTtl(),
-                lease.minTtl(),
-                lease.maxTtl(),
-                lease.allowPermanent(),
-                lease.grace());
+        try {
+            return new Limits(
+                    maxDevices,
+                    bytes(maxImageSize),
+                    bytes(maxTotalSize),
+                    lease.defaultTtl(),
+                    lease.minTtl(),
+                    lease.maxTtl(),
+                    lease.allowPermanent(),
+                    lease.grace());
+        } catch (IllegalArgumentException e) {
+            throw unusable("looplease.", e);
+        }
+    }
+
+    private static SettingException unusable(String setting, IllegalArgumentException why) {
+        return new SettingException(
+                setting + why.getMessage() + ".", "Change it, or leave it out: there is a default.", why);
+    }
+
+    /**
+     * Looks at what can be wrong with the settings alone, and whether the image roots are there.
+     *
+     * @throws SettingException when the agent cannot work with them
+     */
+    void check() {
+        limits();
+        nodePolicy();
+        for (Path root : imageRoots) {
+            if (!Files.isDirectory(root)) {
+                throw new SettingException(
+                        "looplease.image-roots names " + root + ", which is no directory.",
+                        "Make that directory, or take it out of looplease.image-roots.");
+            }
+        }
     }
 
     private static OptionalLong bytes(@Nullable DataSize size) {

@@ -81,7 +81,7 @@ public final class StateDirectory implements Closeable {
         try {
             if ((Posix.stat(directory).mode() & OTHERS_MAY_WRITE) != 0) {
                 throw new IOException(
-                        "the state directory " + path + " is writable by everybody: chmod o-w it, or choose another");
+                        "the directory " + path + " is writable by everybody: chmod o-w it, or choose another");
             }
             return directory;
         } catch (IOException | RuntimeException e) {

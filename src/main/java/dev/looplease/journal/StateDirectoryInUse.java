@@ -3,13 +3,12 @@ package dev.looplease.journal;
 import java.io.IOException;
 import java.nio.file.Path;
 
-/** Another agent, or another part of this one, holds the state directory. */
+/** Another agent, or another part of this one, holds the state directory, or the images directory. */
 public final class StateDirectoryInUse extends IOException {
 
     private static final long serialVersionUID = 1L;
 
     StateDirectoryInUse(Path directory, String holder) {
-        super("the state directory " + directory + " is in use by " + holder
-                + ": one agent a directory; stop that one, or set looplease.state-dir");
+        super("the directory " + directory + " is in use by " + holder + ": one agent a directory");
     }
 }
