@@ -171,10 +171,7 @@ record CreateLoopDevice(
             }
         }
         violations
-                .require(
-                        imagePath == null || !imagePath.isEmpty(),
-                        "imagePath",
-                        "must not be empty; leave it out instead")
+                .require(imagePath == null || !imagePath.isEmpty(), "imagePath", JsonChecks.EMPTY)
                 .require(JsonChecks.hasNoNulls(labels), "labels", "every value must be text, not null")
                 .throwIfAny();
         return new LoopSpec(
@@ -211,6 +208,7 @@ record CreateLoopDevice(
     LeaseChoice toLease() {
         if (leaseId != null) {
             new Violations()
+                    .require(!leaseId.isEmpty(), "leaseId", JsonChecks.EMPTY)
                     .require(ttlSeconds == null, "ttlSeconds", "must be left out with leaseId: it is that lease's")
                     .require(onExpiry == null, "onExpiry", "must be left out with leaseId: it is that lease's")
                     .throwIfAny();

@@ -7,6 +7,9 @@ import org.jspecify.annotations.Nullable;
 /** Checks of what JSON can say and Java's collections cannot. */
 final class JsonChecks {
 
+    /** Said of an optional text. */
+    static final String EMPTY = "must not be empty; leave it out instead";
+
     private JsonChecks() {}
 
     static boolean hasNoNulls(@Nullable Map<String, ? extends @Nullable Object> map) {

@@ -106,7 +106,7 @@ final class KnownParameters implements HandlerInterceptor {
             throw new LoopException.Invalid(name, "must be " + JsonErrors.wanted(Boolean.class));
         }
         if (values[0].isEmpty()) {
-            throw new LoopException.Invalid(name, "must not be empty; leave it out instead");
+            throw new LoopException.Invalid(name, JsonChecks.EMPTY);
         }
     }
 

@@ -53,6 +53,7 @@ record PatchLoopDevice(
 
     LoopPatch toPatch() {
         new Violations()
+                .require(leaseId == null || !leaseId.isEmpty(), "leaseId", JsonChecks.EMPTY)
                 .require(JsonChecks.hasNoNulls(labels), "labels", "every value must be text, not null")
                 .throwIfAny();
         return new LoopPatch(

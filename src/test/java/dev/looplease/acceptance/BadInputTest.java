@@ -146,6 +146,8 @@ class BadInputTest extends HttpTest {
                 "{'ttlSeconds': 86401}                  | ttlSeconds",
                 "{'ttlSeconds': 9223372036854775807}    | ttlSeconds",
                 "{'ttlSeconds': '60'}                   | ttlSeconds",
+                // The fault: 404, there is no lease of no name
+                "{'leaseId': ''}                        | leaseId",
                 // Labels
                 "{'labels': {'a': null}}                | labels",
                 "{'labels': {'a': 1}}                   | labels.a",
@@ -369,6 +371,7 @@ class BadInputTest extends HttpTest {
                 "{'labels': {'a': null}}               | labels",
                 "{'labels': {'a': 2}}                  | labels.a",
                 "{'readOnly': true}                    | readOnly",
+                "{'leaseId': ''}                       | leaseId",
                 "{'labels': {}, 'labels': {}}          | labels",
                 "[]                                    | body",
                 "not JSON                              | body"
