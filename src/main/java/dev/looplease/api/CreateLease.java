@@ -1,6 +1,7 @@
 package dev.looplease.api;
 
 import dev.looplease.loop.LeaseTerms;
+import dev.looplease.loop.Limits;
 import dev.looplease.loop.LoopSpec;
 import dev.looplease.loop.OnExpiry;
 import dev.looplease.loop.Violations;
@@ -79,13 +80,13 @@ record CreateLease(
         return value == null ? OptionalLong.empty() : OptionalLong.of(value);
     }
 
-    List<LoopSpec> toSpecs() {
+    List<LoopSpec> toSpecs(Limits limits) {
         List<LoopSpec> specs = new ArrayList<>();
         for (CreateLoopDevice device : Objects.requireNonNullElse(devices, List.<@Nullable CreateLoopDevice>of())) {
             new Violations()
                     .require(device != null, "devices[" + specs.size() + "]", "must be a device, not null")
                     .throwIfAny();
-            specs.add(Objects.requireNonNull(device).toMemberSpec(specs.size()));
+            specs.add(Objects.requireNonNull(device).toMemberSpec(specs.size(), limits));
         }
         return specs;
     }

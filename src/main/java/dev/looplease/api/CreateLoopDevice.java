@@ -4,6 +4,7 @@ import dev.looplease.image.Allocation;
 import dev.looplease.loop.DeviceRef;
 import dev.looplease.loop.LeaseChoice;
 import dev.looplease.loop.LeaseTerms;
+import dev.looplease.loop.Limits;
 import dev.looplease.loop.LoopException;
 import dev.looplease.loop.LoopSpec;
 import dev.looplease.loop.OnExpiry;
@@ -141,14 +142,18 @@ record CreateLoopDevice(
     private static final long MIB = 1024 * 1024;
     private static final long DEFAULT_MIB = 1024;
 
-    LoopSpec toSpec() {
+    /** @param limits those of the agent: of a size in MiB the domain would speak in bytes */
+    LoopSpec toSpec(Limits limits) {
+        long mostMib = limits.maxImageBytes().orElse(Long.MAX_VALUE) / MIB;
         Violations violations = new Violations();
         violations
                 .require(sizeMb == null || sizeBytes == null, "sizeMb", "give sizeMb or sizeBytes, not both")
                 .require(
-                        sizeMb == null || (sizeMb > 0 && sizeMb <= Long.MAX_VALUE / MIB),
+                        sizeMb == null || (sizeMb > 0 && sizeMb <= mostMib),
                         "sizeMb",
-                        "must be between 1 and " + Long.MAX_VALUE / MIB)
+                        "must be between 1 and " + mostMib
+                                + (limits.maxImageBytes().isPresent() ? " MiB (looplease.max-image-size)" : " MiB")
+                                + ", not " + sizeMb)
                 .require(
                         sizeMb == null || !isTrue(reuseFile),
                         "sizeMb",
@@ -223,7 +228,7 @@ record CreateLoopDevice(
     }
 
     /** As one of the devices that a lease is made with. */
-    LoopSpec toMemberSpec(int index) {
+    LoopSpec toMemberSpec(int index, Limits limits) {
         try {
             String message = "must be left out here: it is the lease's";
             new Violations()
@@ -231,7 +236,7 @@ record CreateLoopDevice(
                     .require(ttlSeconds == null, "ttlSeconds", message)
                     .require(onExpiry == null, "onExpiry", message)
                     .throwIfAny();
-            return toSpec();
+            return toSpec(limits);
         } catch (LoopException.Invalid e) {
             throw e.within("devices[" + index + "]");
         }

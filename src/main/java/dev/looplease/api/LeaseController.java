@@ -82,7 +82,10 @@ class LeaseController {
         LoopService.Answer<LoopService.Group> answer;
         try {
             answer = service.createLease(
-                    wanted.toTerms(), wanted.toSpecs(), caller, keys.parse(idempotencyKey, "/leases", wanted));
+                    wanted.toTerms(),
+                    wanted.toSpecs(service.limits()),
+                    caller,
+                    keys.parse(idempotencyKey, "/leases", wanted));
         } catch (LoopException.Invalid e) {
             throw e.naming(wanted::asked);
         } catch (LoopException.InsufficientStorage e) {

@@ -90,7 +90,10 @@ class LoopDeviceController {
         LoopService.Answer<LoopSnapshot> answer;
         try {
             answer = service.create(
-                    wanted.toSpec(), wanted.toLease(), caller, keys.parse(idempotencyKey, "/loop-devices", wanted));
+                    wanted.toSpec(service.limits()),
+                    wanted.toLease(),
+                    caller,
+                    keys.parse(idempotencyKey, "/loop-devices", wanted));
         } catch (LoopException.Invalid e) {
             throw e.naming(wanted::asked);
         } catch (LoopException.InsufficientStorage e) {

@@ -75,7 +75,10 @@ class CapacityTest extends HttpTest {
     void refusesAnImageThatIsLargerThanAnyMayBe() {
         Answer device = created("sizeMb", 4);
 
-        agent.create("sizeMb", 5).refusedField("sizeMb");
+        Answer refused = agent.create("sizeMb", 5).refusedField("sizeMb");
+        assertThat(refused.texts("errors", "message"))
+                .as("in MiB, as the field is")
+                .containsExactly("must be between 1 and 4 MiB (looplease.max-image-size), not 5");
         agent.create("sizeBytes", 4 * MIB + 512).refusedField("sizeBytes");
         agent.create().refused(400, "invalid-request");
         agent.patch(device.id(), "sizeBytes", 5 * MIB).refusedField("sizeBytes");
