@@ -11,6 +11,7 @@ import io.swagger.v3.oas.annotations.media.Content;
 import io.swagger.v3.oas.annotations.media.Schema;
 import io.swagger.v3.oas.annotations.responses.ApiResponse;
 import io.swagger.v3.oas.annotations.tags.Tag;
+import jakarta.servlet.http.HttpServletRequest;
 import java.net.URI;
 import java.util.OptionalLong;
 import java.util.regex.Pattern;
@@ -131,8 +132,15 @@ class LeaseController {
             description = "Until when it lives, and which devices end with it.")
     @ApiResponse(responseCode = "200", description = "The lease; ETag is its revision.")
     ResponseEntity<LeaseView> get(
-            @Parameter(description = ID) @PathVariable String id, @AuthenticationPrincipal Caller caller) {
-        return ok(service.lease(id, caller));
+            @Parameter(description = ID) @PathVariable String id,
+            HttpServletRequest request,
+            @AuthenticationPrincipal Caller caller) {
+        LeaseSnapshot lease = service.lease(id, caller);
+        return Preconditions.wantsNoneOf(request)
+                ? ResponseEntity.status(HttpStatus.NOT_MODIFIED)
+                        .eTag(lease.etag())
+                        .build()
+                : ok(lease);
     }
 
     @PostMapping("/{id}/renew")

@@ -170,8 +170,15 @@ class LoopDeviceController {
             description = "As the kernel has it now. A foreign device can be read by its name only.")
     @ApiResponse(responseCode = "200", description = "The device; ETag is its revision.")
     ResponseEntity<LoopDeviceView> get(
-            @Parameter(description = REF) @PathVariable String ref, @AuthenticationPrincipal Caller caller) {
-        return ok(service.get(DeviceRef.parse(ref), caller));
+            @Parameter(description = REF) @PathVariable String ref,
+            HttpServletRequest request,
+            @AuthenticationPrincipal Caller caller) {
+        LoopSnapshot device = service.get(DeviceRef.parse(ref), caller);
+        return Preconditions.wantsNoneOf(request)
+                ? ResponseEntity.status(HttpStatus.NOT_MODIFIED)
+                        .eTag(device.etag())
+                        .build()
+                : ok(device);
     }
 
     @GetMapping("/{ref}/users")

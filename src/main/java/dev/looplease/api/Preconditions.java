@@ -2,18 +2,29 @@ package dev.looplease.api;
 
 import dev.looplease.loop.LoopException;
 import dev.looplease.loop.Precondition;
+import jakarta.servlet.http.HttpServletRequest;
 import java.util.HashSet;
 import java.util.Set;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import org.jspecify.annotations.Nullable;
+import org.springframework.http.HttpHeaders;
 
-/** Reads If-Match; RFC 9110, 13.1.1 and 8.8.3. */
+/** Reads If-Match, and the form of If-None-Match that Spring does not know; RFC 9110, 13.1.1 and 8.8.3. */
 final class Preconditions {
 
     private static final Pattern TAG = Pattern.compile("\\s*(W/)?(\"[^\"]*\")\\s*(,|$)");
 
     private Preconditions() {}
+
+    /**
+     * Whether a client only wants what it has no version of at all (If-None-Match: *, RFC 9110, 13.1.2). Spring knows the
+     * other form, and takes this one for a tag.
+     */
+    static boolean wantsNoneOf(HttpServletRequest request) {
+        String header = request.getHeader(HttpHeaders.IF_NONE_MATCH);
+        return header != null && header.strip().equals("*");
+    }
 
     static Precondition parse(@Nullable String ifMatch) {
         if (ifMatch == null) {

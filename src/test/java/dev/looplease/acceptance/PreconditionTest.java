@@ -64,6 +64,12 @@ class PreconditionTest extends HttpTest {
         agent.device(made.id(), "If-None-Match", STALE).expect(200);
         Answer lease = agent.lease(made.leaseId());
         agent.get("/leases/" + made.leaseId(), "If-None-Match", lease.etag()).expect(304);
+        // The fault: a star was taken for a tag.
+        Answer any = agent.device(made.id(), "If-None-Match", "*").expect(304);
+        assertThat(any.body()).isEmpty();
+        assertThat(any.etag()).isEqualTo(made.etag());
+        agent.get("/leases/" + made.leaseId(), "If-None-Match", " * ").expect(304);
+        agent.device("neverknown000000", "If-None-Match", "*").refused(404, "not-found");
     }
 
     @Test
