@@ -3,14 +3,17 @@ package dev.looplease.api;
 import dev.looplease.loop.FieldError;
 import dev.looplease.loop.LoopException;
 import jakarta.servlet.http.HttpServletRequest;
+import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Objects;
+import java.util.Set;
 import org.apache.tomcat.util.http.InvalidParameterException;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 import org.springframework.beans.TypeMismatchException;
 import org.springframework.http.HttpHeaders;
+import org.springframework.http.HttpMethod;
 import org.springframework.http.HttpStatus;
 import org.springframework.http.HttpStatusCode;
 import org.springframework.http.InvalidMediaTypeException;
@@ -19,6 +22,7 @@ import org.springframework.http.ProblemDetail;
 import org.springframework.http.ResponseEntity;
 import org.springframework.http.converter.HttpMessageNotReadableException;
 import org.springframework.web.ErrorResponse;
+import org.springframework.web.HttpRequestMethodNotSupportedException;
 import org.springframework.web.bind.annotation.ExceptionHandler;
 import org.springframework.web.bind.annotation.RestControllerAdvice;
 import org.springframework.web.context.request.ServletWebRequest;
@@ -112,6 +116,24 @@ class ProblemAdvice extends ResponseEntityExceptionHandler {
                 : String.valueOf(failure.getPropertyName());
         FieldError error = new FieldError(name, "must be " + JsonErrors.wanted(failure.getRequiredType()));
         return body(Problems.invalid(List.of(error)), headers, request);
+    }
+
+    /** Spring's list leaves out what it answers by itself. */
+    @Override
+    protected @Nullable ResponseEntity<Object> handleHttpRequestMethodNotSupported(
+            HttpRequestMethodNotSupportedException failure,
+            HttpHeaders headers,
+            HttpStatusCode status,
+            WebRequest request) {
+        HttpHeaders whole = new HttpHeaders();
+        whole.putAll(headers);
+        Set<HttpMethod> methods = new LinkedHashSet<>(headers.getAllow());
+        if (methods.contains(HttpMethod.GET)) {
+            methods.add(HttpMethod.HEAD);
+        }
+        methods.add(HttpMethod.OPTIONS);
+        whole.setAllow(methods);
+        return super.handleHttpRequestMethodNotSupported(failure, whole, status, request);
     }
 
     @Override

@@ -8,6 +8,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.TreeMap;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.AfterEach;
@@ -649,11 +650,51 @@ class BadInputTest extends HttpTest {
 
     @Test
     void refusesOtherMethods() {
-        Answer put = agent.send("PUT", "/loop-devices", "{}").refused(405, "method-not-allowed");
-        assertThat(put.headers().firstValue("Allow").orElse("")).contains("GET", "POST");
-        agent.send("DELETE", "/loop-devices", null).refused(405, "method-not-allowed");
-        agent.get("/loop-devices/" + device.id() + "/detach").refused(405, "method-not-allowed");
-        agent.send("PATCH", "/leases/" + device.leaseId(), "{}").refused(405, "method-not-allowed");
+        String path = "/loop-devices/" + device.id();
+
+        assertThat(allowed("PUT", "/loop-devices")).containsExactlyInAnyOrder("GET", "HEAD", "POST", "OPTIONS");
+        assertThat(allowed("DELETE", "/loop-devices")).containsExactlyInAnyOrder("GET", "HEAD", "POST", "OPTIONS");
+        assertThat(allowed("PUT", path)).containsExactlyInAnyOrder("GET", "HEAD", "PATCH", "DELETE", "OPTIONS");
+        assertThat(allowed("GET", path + "/detach")).containsExactlyInAnyOrder("POST", "OPTIONS");
+        assertThat(allowed("PATCH", "/leases/" + device.leaseId()))
+                .containsExactlyInAnyOrder("GET", "HEAD", "DELETE", "OPTIONS");
+        assertThat(allowed("POST", "/actuator/health")).contains("GET", "HEAD");
+    }
+
+    private Set<String> allowed(String method, String path) {
+        Answer answer = agent.send(method, path, method.equals("GET") ? null : "{}");
+        return Set.of(answer.refused(405, "method-not-allowed")
+                .headers()
+                .firstValue("Allow")
+                .orElse("")
+                .split(", ?", -1));
+    }
+
+    /** The fault: Tomcat refused it before anybody had looked at the path, with what any servlet can. */
+    @Test
+    void refusesToTraceAndEchoesNothing() throws IOException {
+        String answer = agent.sendRaw(String.join(
+                "\r\n",
+                "TRACE /loop-devices/" + device.id() + " HTTP/1.1",
+                "Host: localhost",
+                "Connection: close",
+                "Authorization: " + agent.authorization(),
+                "X-Secret: not to be seen",
+                "",
+                ""));
+
+        assertThat(answer).startsWith("HTTP/1.1 405").doesNotContain("not to be seen");
+        String allow = answer.lines()
+                .filter(line -> line.startsWith("Allow:"))
+                .findFirst()
+                .orElseThrow();
+        assertThat(allow.substring("Allow:".length()).strip().split(", ?", -1))
+                .containsExactlyInAnyOrder("GET", "HEAD", "PATCH", "DELETE", "OPTIONS");
+        assertThat(
+                        agent.sendRaw(
+                                "TRACE /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nX-Secret: not to be seen\r\n\r\n"))
+                .startsWith("HTTP/1.1 401")
+                .doesNotContain("not to be seen");
     }
 
     @ParameterizedTest
