@@ -1,6 +1,7 @@
 package dev.looplease.api;
 
 import java.lang.reflect.Type;
+import java.util.List;
 import org.springframework.core.MethodParameter;
 import org.springframework.http.HttpHeaders;
 import org.springframework.http.HttpInputMessage;
@@ -17,6 +18,8 @@ import org.springframework.web.servlet.mvc.method.annotation.RequestBodyAdviceAd
 @RestControllerAdvice
 class PlainBodies extends RequestBodyAdviceAdapter {
 
+    private static final String IDENTITY = "identity";
+
     @Override
     public boolean supports(MethodParameter parameter, Type type, Class<? extends HttpMessageConverter<?>> converter) {
         return true;
@@ -28,7 +31,9 @@ class PlainBodies extends RequestBodyAdviceAdapter {
             MethodParameter parameter,
             Type type,
             Class<? extends HttpMessageConverter<?>> converter) {
-        if (message.getHeaders().get(HttpHeaders.CONTENT_ENCODING) != null) {
+        // What says identity says nothing.
+        List<String> codings = message.getHeaders().getOrEmpty(HttpHeaders.CONTENT_ENCODING);
+        if (!codings.stream().allMatch(IDENTITY::equalsIgnoreCase)) {
             throw new ResponseStatusException(
                     HttpStatus.UNSUPPORTED_MEDIA_TYPE, "Content-Encoding is not supported: send the body as it is.");
         }

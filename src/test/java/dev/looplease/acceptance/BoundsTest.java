@@ -160,6 +160,21 @@ class BoundsTest extends HttpTest {
     }
 
     @Test
+    void takesABodyThatSaysItIsNotPacked() throws IOException {
+        assertThat(send(List.of(new Header("Content-Encoding", "Identity")), "{\"sizeMb\": 1}")
+                        .status())
+                .isEqualTo(201);
+    }
+
+    @Test
+    void refusesACodingOfTheTransferThatItDoesNotKnow() throws IOException {
+        Reply reply = send(List.of(new Header("Transfer-Encoding", "gzip")), "{}");
+
+        assertThat(reply.status()).isEqualTo(501);
+        assertThat(reply.body()).contains("/problems/not-implemented");
+    }
+
+    @Test
     void refusesTooManyHeaders() throws IOException {
         List<Header> headers = new ArrayList<>();
         for (int i = 0; i < 200; i++) {
