@@ -3,6 +3,7 @@ package dev.looplease.acceptance;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.looplease.KernelTest;
+import dev.looplease.loop.LoopEvent;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
@@ -51,6 +52,18 @@ class OperatorTest extends HttpTest {
         assertThat(info.path("build").path("version").asString()).startsWith("0.");
         if (Files.exists(Path.of(".git"))) {
             assertThat(info.path("git").path("commit").path("id").asString()).matches("[0-9a-f]{7,}");
+        }
+    }
+
+    /** The fault: a counter came into being with its first event, when no alert could see any more that it grew. */
+    @Test
+    void countsEveryKindOfEventFromTheStart() {
+        List<String> lines = agent.get("/actuator/prometheus").body().lines().toList();
+
+        assertThat(lines).anyMatch(line -> line.startsWith("# HELP looplease_events_total What"));
+        for (LoopEvent.Type type : LoopEvent.Type.values()) {
+            assertThat(lines)
+                    .anyMatch(line -> line.startsWith("looplease_events_total{event=\"" + type.text() + "\"} "));
         }
     }
 
