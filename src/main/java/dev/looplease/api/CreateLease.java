@@ -23,6 +23,7 @@ record CreateLease(
         @Schema(
                 description = "Seconds of its whole life, however often it is renewed; no end by default.",
                 minimum = "1",
+                maximum = "315360000",
                 example = "7200")
         @Nullable
         Long maxTtlSeconds,

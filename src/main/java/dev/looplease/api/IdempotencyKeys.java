@@ -19,7 +19,7 @@ class IdempotencyKeys {
 
     static final String HEADER = "Idempotency-Key";
     static final String DESCRIPTION =
-            "Any text of your own, 1 to 255 characters: the same request with the same key makes nothing twice.";
+            "1 to 255 printable ASCII characters without spaces, of your own: the same request with the same key makes nothing twice, for as long as the id of what it made is known.";
 
     private static final int LONGEST = 255;
 

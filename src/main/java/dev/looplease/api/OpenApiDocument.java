@@ -43,7 +43,7 @@ class OpenApiDocument {
             * Every error is a problem document (RFC 9457). Its `type` says which: the model **Problem** lists them.
             * The ETag of a single device or lease changes when it does, not with time or renewals. Send it as `If-Match` to change only what you have seen.
             * Things belong to the name of the token that made them. A viewer looks, a user changes its own things, an operator everybody's.
-            * An id that ended is 410 for 15 minutes or until 10,000 later ends, then 404.
+            * An id that ended is 410 for 15 minutes or until 10,000 later ends, not beyond a restart, then 404. The Idempotency-Key that it was made with is forgotten with it.
             """;
 
     private static final String TOKEN = "token";

@@ -207,6 +207,12 @@ final class ProblemCatalogue {
                     "The agent made a mistake; its log tells more.",
                     DEVICE,
                     shape -> true),
+            of(
+                    HttpStatus.NOT_IMPLEMENTED,
+                    "The web server refused the request: Not Implemented.",
+                    DEVICES,
+                    // A Transfer-Encoding other than chunked.
+                    Shape::changes),
             declared(
                     new LoopException.CapacityExhausted(
                             "All 10000 devices that this agent may lend are lent.", Duration.ofSeconds(42)),

@@ -36,7 +36,7 @@ record ProblemDocument(
                 example = "/loop-devices/k3v9x0q2m7adp1c8")
         Optional<URI> instance,
 
-        @Schema(description = "With invalid-request: every field that is wrong.")
+        @Schema(description = "With invalid-request: fields that are wrong. Others may show when these are mended.")
         Optional<List<FieldError>> errors,
 
         @Schema(description = "With device-busy: who uses the device.")
