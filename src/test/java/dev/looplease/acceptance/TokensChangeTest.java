@@ -1,5 +1,7 @@
 package dev.looplease.acceptance;
 
+import static org.assertj.core.api.Assertions.assertThat;
+
 import dev.looplease.KernelTest;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -49,5 +51,35 @@ class TokensChangeTest extends HttpTest {
         Files.writeString(file, "tokens: [{name: mallory, role: king}]");
         carol.create("sizeMb", 0).refused(400, "invalid-request");
         carol.get("/leases").expect(200);
+    }
+
+    /** The fault: who had been in it was still let in, and nobody was told. */
+    @Test
+    void aFileThatIsGoneLetsNobodyIn() throws IOException {
+        Path file = Tokens.write(directory);
+        Agent alice = agent.as(Tokens.ALICE);
+        afterwards(() -> {
+            Tokens.write(directory);
+            soon().until(() -> alice.get("/leases").status() == 200);
+        });
+        soon().until(() -> alice.get("/leases").status() == 200);
+
+        Files.writeString(file, "tokens:\n- {name: mallory, name: root}\n");
+        soon().until(() -> agent.get("/actuator/health").expect(200).body().contains("line 2: name is there twice"));
+        alice.get("/leases").expect(200);
+
+        Files.delete(file);
+        soon().until(() -> alice.get("/leases").status() == 401);
+        agent.get("/leases").refused(401, "unauthorized");
+        agent.as(null).get("/actuator/health").expect(200);
+
+        Tokens.write(directory);
+        soon().until(() -> alice.get("/leases").status() == 200);
+        assertThat(agent.get("/actuator/health")
+                        .expect(200)
+                        .field("components")
+                        .path("tokensFile")
+                        .toString())
+                .contains("\"warnings\":[]");
     }
 }
