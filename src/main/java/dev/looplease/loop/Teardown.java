@@ -35,17 +35,18 @@ final class Teardown {
     /** A loop device on a loop device on …: the kernel itself stops at 8 ({@code MAX_LO_STACK} has no name there). */
     private static final int DEEPEST_STACK = 16;
 
-    /** How often a device that only udev holds is looked at again. */
+    /** How often a device that only probers hold is looked at again. */
     private static final int PROBER_PATIENCE = 20;
 
-    /** How often one that any process holds is: whoever lists all devices, losetup too, opens each for a look. */
+    /** How often one that any process holds is: another agent may open each for a look too. */
     private static final int PASSER_PATIENCE = 2;
 
     /** How often one whose users were removed: who is left is passing, or a process that keeps it open for longer. */
     private static final int FREED_PATIENCE = 5;
 
-    /** What udevd and its workers call themselves, by version. */
-    private static final Set<String> PROBERS = Set.of("(udev-worker)", "systemd-udevd", "udevd");
+    /** What udevd and its workers call themselves, by version, and those who look at every block device for a moment. */
+    private static final Set<String> PROBERS =
+            Set.of("(udev-worker)", "systemd-udevd", "udevd", "losetup", "lsblk", "blkid");
 
     private static final long PROBER_PAUSE_NANOS = 10_000_000;
 
