@@ -242,6 +242,12 @@ final class Bench implements AutoCloseable {
         return service.detach(ref(device), new Precondition.None(), OWNER);
     }
 
+    /** Detaches a device that nobody uses, with the patience of {@link #deleted}. */
+    void detached(LoopSnapshot device) {
+        soon().ignoreExceptionsMatching(LoopException.DeviceBusy.class::isInstance)
+                .until(() -> detach(device).observed().isEmpty());
+    }
+
     LoopSnapshot attach(LoopSnapshot device) {
         return service.attach(ref(device), new Precondition.None(), OWNER);
     }

@@ -60,7 +60,7 @@ class FaultyLosetupTest {
         ATTACH {
             @Override
             void before(Bench bench, LoopSnapshot device) {
-                bench.detach(device);
+                bench.detached(device);
             }
 
             @Override
