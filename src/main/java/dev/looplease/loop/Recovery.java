@@ -483,9 +483,9 @@ public final class Recovery {
         }
 
         /**
-         * Named as our images are, and not made as they are. Or bound to a file of our directory, and yet neither on record nor with our tag. Or bound to a reused file: an agent
-         * that died after it attached one and before it recorded that leaves, where its backend sets no tag, what anybody
-         * might have attached.
+         * Named as our images are, and not made as they are. Or bound to a file of our directory, and yet neither on record
+         * nor with our tag. Or bound to a reused file: an agent that died after it attached one and before it recorded that
+         * leaves, where its backend sets no tag, what anybody might have attached.
          */
         private int countUnproven() {
             strangeImages
