@@ -1,9 +1,9 @@
 package dev.looplease.losetup;
 
 import dev.looplease.posix.DeviceNumber;
+import dev.looplease.posix.Fd;
 import dev.looplease.posix.Posix;
 import dev.looplease.posix.PosixException;
-import java.io.File;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.charset.StandardCharsets;
@@ -33,7 +33,14 @@ final class LoopSysfs {
     private static final Pattern NAME = Pattern.compile("loop(\\d{1,7})(?:p(\\d{1,9}))?");
     private static final int SECTOR = 512;
 
+    /** The directory of the devices' directories. */
     private final Path block;
+    /**
+     * The same, held as long as the process lives. Each component of a path in sysfs is looked up under a lock that whoever
+     * attaches or detaches anything on the host takes for himself.
+     */
+    private final Fd held;
+
     private final Path everyBlock;
     private final Path byNumber;
     /** Of a bound device's directory; 0 until one was seen. */
@@ -41,7 +48,14 @@ final class LoopSysfs {
 
     /** @param sys where sysfs is mounted */
     LoopSysfs(Path sys) {
-        block = sys.resolve("block");
+        // In /sys/block there are but symbolic links to it; a fifth of a busy agent's time went into following them.
+        Path virtual = sys.resolve("devices/virtual/block");
+        block = Files.isDirectory(virtual) ? virtual : sys.resolve("block");
+        try {
+            held = Posix.open(block, Posix.O_PATH | Posix.O_DIRECTORY);
+        } catch (IOException e) {
+            throw new UncheckedIOException("sysfs is not mounted at " + sys, e);
+        }
         everyBlock = sys.resolve("class/block");
         byNumber = sys.resolve("dev/block");
     }
@@ -114,11 +128,19 @@ final class LoopSysfs {
     }
 
     boolean exists(int number) {
-        return Files.exists(directory(number));
+        return exists(name(number));
     }
 
     boolean isBound(int number) {
-        return Files.exists(directory(number).resolve("loop"));
+        return exists(name(number) + "/loop");
+    }
+
+    private boolean exists(String relative) {
+        try {
+            return Posix.existsAt(held, relative);
+        } catch (IOException e) {
+            throw new UncheckedIOException("sysfs cannot be read", e);
+        }
     }
 
     boolean isBound(LoopIdentity identity) {
@@ -230,10 +252,9 @@ final class LoopSysfs {
      * is none.
      */
     List<Integer> partitionNumbers(int number) throws IOException {
-        Path directory = directory(number);
         int links;
         try {
-            links = Posix.stat(directory).links();
+            links = Posix.statAt(held, name(number)).links();
         } catch (PosixException e) {
             return List.of();
         }
@@ -244,14 +265,14 @@ final class LoopSysfs {
         String prefix = "loop" + number + "p";
         boolean bound = false;
         // Null where there is no such device. (A DirectoryStream makes twice as many calls.)
-        String[] names = directory.toFile().list();
+        String[] names = block.resolve(name(number)).toFile().list();
         for (String name : names == null ? new String[0] : names) {
             bound |= name.equals("loop");
             if (name.startsWith(prefix)) {
                 found.add(Integer.parseInt(name.substring(prefix.length())));
             }
         }
-        if (bound && found.isEmpty() && Posix.stat(directory).links() == links) {
+        if (bound && found.isEmpty() && Posix.statAt(held, name(number)).links() == links) {
             linksWithoutPartitions = links;
         }
         return found;
@@ -277,19 +298,19 @@ final class LoopSysfs {
         return partitions;
     }
 
-    private Path directory(int number) {
-        return block.resolve("loop" + number);
+    private static String name(int number) {
+        return "loop" + number;
     }
 
     private Optional<String> attribute(int number, String name) throws IOException {
-        String file = block + "/loop" + number + "/" + name;
+        String file = name(number) + "/" + name;
         try {
             // A file name need not be UTF-8: a stranger's odd one must not fail the whole list.
-            String text = new String(Posix.readAttribute(file), StandardCharsets.UTF_8);
+            String text = new String(Posix.readAttribute(held, file), StandardCharsets.UTF_8);
             return Optional.of(text.endsWith("\n") ? text.substring(0, text.length() - 1) : text);
         } catch (IOException e) {
             // ENODEV when it vanishes between open and read. What is still there and cannot be read is an error.
-            if (new File(file).exists()) {
+            if (Posix.existsAt(held, file)) {
                 throw e;
             }
             return Optional.empty();

@@ -251,6 +251,26 @@ public final class Posix {
         return statx(directory.number(), name, AT_SYMLINK_NOFOLLOW);
     }
 
+    /** What stands at {@code relative} below an open directory, links followed. */
+    public static FileStat statAt(Fd directory, String relative) throws IOException {
+        return statx(directory.number(), relative, 0);
+    }
+
+    /** Whether anything stands there; asked of what may well be missing, this costs no exception. */
+    public static boolean existsAt(Fd directory, String relative) throws IOException {
+        try (Arena arena = Arena.ofConfined()) {
+            MemorySegment state = arena.allocate(CALL_STATE);
+            MemorySegment buffer = arena.allocate(256, 8);
+            int result = (int) STATX.invokeExact(state, directory.number(), arena.allocateFrom(relative), 0, 0, buffer);
+            if (result < 0 && errno(state) != Errno.ENOENT && errno(state) != Errno.ENOTDIR) {
+                throw failure("stat " + relative, state);
+            }
+            return result == 0;
+        } catch (Throwable e) {
+            throw rethrow(e);
+        }
+    }
+
     /** Offsets are those of {@code struct statx} in {@code <linux/stat.h>}. */
     private static FileStat statx(int directory, String path, int flags) throws IOException {
         try (Arena arena = Arena.ofConfined()) {
@@ -343,14 +363,14 @@ public final class Posix {
     }
 
     /**
-     * A file of sysfs, which gives all of its text, less than a page, to the first read(2): three calls instead of the
+     * A file of sysfs, below an open directory; it gives all of its text, less than a page, to the first read(2): three calls instead of the
      * five and more of {@link java.nio.file.Files}.
      */
-    public static byte[] readAttribute(String path) throws IOException {
+    public static byte[] readAttribute(Fd directory, String path) throws IOException {
         try (Arena arena = Arena.ofConfined()) {
             MemorySegment state = arena.allocate(CALL_STATE);
             MemorySegment name = arena.allocateFrom(path);
-            int fd = (int) OPENAT.invokeExact(state, AT_FDCWD, name, O_RDONLY | O_CLOEXEC, 0);
+            int fd = (int) OPENAT.invokeExact(state, directory.number(), name, O_RDONLY | O_CLOEXEC, 0);
             if (fd < 0) {
                 throw failure("open " + path, state);
             }
