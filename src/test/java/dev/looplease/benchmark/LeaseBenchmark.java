@@ -99,8 +99,8 @@ class LeaseBenchmark {
             other.join();
             report.say(String.format(
                     Locale.ROOT,
-                    "%d leases that end in one second: all gone after %.1f s; others' create + delete meanwhile (%d):"
-                            + " median %s ms, p99 %s ms, max %s ms.",
+                    "%d leases that end in one second: all gone after %.1f s; others' requests meanwhile (%d,"
+                            + " to create, get and delete): median %s ms, p99 %s ms, max %s ms.",
                     renewals.size(),
                     (System.nanoTime() - began) / 1e9,
                     meanwhile.count(),
