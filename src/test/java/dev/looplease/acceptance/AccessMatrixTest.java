@@ -3,7 +3,6 @@ package dev.looplease.acceptance;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.looplease.KernelTest;
-import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
@@ -16,11 +15,8 @@ import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.DynamicTest;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.TestFactory;
-import org.junit.jupiter.api.io.TempDir;
 import org.springframework.beans.factory.annotation.Autowired;
 import org.springframework.context.ApplicationContext;
-import org.springframework.test.context.DynamicPropertyRegistry;
-import org.springframework.test.context.DynamicPropertySource;
 import org.springframework.test.context.TestPropertySource;
 import org.springframework.web.servlet.handler.AbstractUrlHandlerMapping;
 import org.springframework.web.servlet.mvc.method.RequestMappingInfo;
@@ -32,7 +28,7 @@ import org.springframework.web.servlet.mvc.method.RequestMappingInfoHandlerMappi
  */
 @KernelTest
 @TestPropertySource(properties = "spring.web.error.path=/error")
-class AccessMatrixTest extends HttpTest {
+class AccessMatrixTest extends TokensTest {
 
     /**
      * Operation; then the statuses for no token, an unknown one, an expired one, a viewer, a user with own things, a user
@@ -94,21 +90,8 @@ class AccessMatrixTest extends HttpTest {
     private static final List<String> PEOPLE = List.of(
             "nobody", "an unknown token", "an expired token", "a viewer", "the owner", "another user", "an operator");
 
-    @TempDir
-    private static Path directory;
-
     @Autowired
     private ApplicationContext context;
-
-    @DynamicPropertySource
-    static void tokens(DynamicPropertyRegistry properties) {
-        properties.add("looplease.tokens-file", () -> Tokens.write(directory).toString());
-    }
-
-    @Override
-    String token(Path stateDirectory) {
-        return Tokens.OPERATOR;
-    }
 
     /** A line of the matrix. */
     private record Row(String method, String path, String about, List<Integer> statuses) {

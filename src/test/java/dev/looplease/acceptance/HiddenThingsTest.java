@@ -3,32 +3,15 @@ package dev.looplease.acceptance;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.looplease.KernelTest;
-import java.nio.file.Path;
 import java.util.List;
 import org.junit.jupiter.api.Test;
-import org.junit.jupiter.api.io.TempDir;
-import org.springframework.test.context.DynamicPropertyRegistry;
-import org.springframework.test.context.DynamicPropertySource;
 import org.springframework.test.context.TestPropertySource;
 import tools.jackson.databind.JsonNode;
 
 /** Where users see nothing of others, no answer tells that there is something. */
 @KernelTest
 @TestPropertySource(properties = "looplease.others-visible=hidden")
-class HiddenThingsTest extends HttpTest {
-
-    @TempDir
-    private static Path directory;
-
-    @DynamicPropertySource
-    static void tokens(DynamicPropertyRegistry properties) {
-        properties.add("looplease.tokens-file", () -> Tokens.write(directory).toString());
-    }
-
-    @Override
-    String token(Path stateDirectory) {
-        return Tokens.OPERATOR;
-    }
+class HiddenThingsTest extends TokensTest {
 
     @Test
     void othersThingsAreNotThere() {

@@ -8,30 +8,14 @@ import java.util.List;
 import java.util.Map;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
-import org.junit.jupiter.api.io.TempDir;
-import org.springframework.test.context.DynamicPropertyRegistry;
-import org.springframework.test.context.DynamicPropertySource;
 import tools.jackson.databind.JsonNode;
 
 /** What belongs to one credential is nobody else's, and does not show more than it must. */
 @KernelTest
-class OwnershipTest extends HttpTest {
-
-    @TempDir
-    private static Path directory;
+class OwnershipTest extends TokensTest {
 
     private Agent alice;
     private Agent bob;
-
-    @DynamicPropertySource
-    static void tokens(DynamicPropertyRegistry properties) {
-        properties.add("looplease.tokens-file", () -> Tokens.write(directory).toString());
-    }
-
-    @Override
-    String token(Path stateDirectory) {
-        return Tokens.OPERATOR;
-    }
 
     @BeforeEach
     void meet() {

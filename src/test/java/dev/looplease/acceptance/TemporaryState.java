@@ -8,11 +8,15 @@ import java.util.Map;
 import org.springframework.beans.factory.support.DefaultListableBeanFactory;
 import org.springframework.context.ApplicationContextInitializer;
 import org.springframework.context.ConfigurableApplicationContext;
+import org.springframework.core.annotation.Order;
 import org.springframework.core.env.MapPropertySource;
 import org.springframework.util.FileSystemUtils;
 
 /** Gives an agent directories of its own, which live as long as it does: they are removed when all its beans are gone. */
+@Order(TemporaryState.ORDER)
 final class TemporaryState implements ApplicationContextInitializer<ConfigurableApplicationContext> {
+
+    static final int ORDER = 0;
 
     /** The directory around all the others. */
     static final String HOME = "test.home";

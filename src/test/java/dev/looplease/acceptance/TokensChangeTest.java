@@ -7,27 +7,18 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import org.junit.jupiter.api.Test;
-import org.junit.jupiter.api.io.TempDir;
-import org.springframework.test.context.DynamicPropertyRegistry;
-import org.springframework.test.context.DynamicPropertySource;
 
 /** Whoever's token is taken away, or who gets one, need not wait for a restart. */
 @KernelTest
-class TokensChangeTest extends HttpTest {
+class TokensChangeTest extends TokensTest {
 
     private static final String NEW = "a-token-that-was-made-later-0123456789";
 
-    @TempDir
-    private static Path directory;
-
-    @DynamicPropertySource
-    static void tokens(DynamicPropertyRegistry properties) {
-        properties.add("looplease.tokens-file", () -> Tokens.write(directory).toString());
-    }
-
-    @Override
-    String token(Path stateDirectory) {
-        return Tokens.OPERATOR;
+    private void knowEverybodyAgainAfterwards() {
+        afterwards(() -> {
+            Tokens.write(home);
+            soon().until(() -> agent.as(Tokens.ALICE).get("/leases").status() == 200);
+        });
     }
 
     @Test
@@ -37,7 +28,8 @@ class TokensChangeTest extends HttpTest {
         Answer device = alice.create("sizeMb", 1).expect(201);
         carol.get("/leases").refused(401, "unauthorized");
 
-        Path file = Tokens.write(directory, Tokens.entry("carol", "user", NEW));
+        knowEverybodyAgainAfterwards();
+        Path file = Tokens.write(home, Tokens.entry("carol", "user", NEW));
         Files.writeString(
                 file,
                 Files.readString(file).replace(Tokens.sha256(Tokens.ALICE), Tokens.sha256("another-token-of-hers")));
@@ -56,12 +48,9 @@ class TokensChangeTest extends HttpTest {
     /** The fault: who had been in it was still let in, and nobody was told. */
     @Test
     void aFileThatIsGoneLetsNobodyIn() throws IOException {
-        Path file = Tokens.write(directory);
+        knowEverybodyAgainAfterwards();
+        Path file = Tokens.write(home);
         Agent alice = agent.as(Tokens.ALICE);
-        afterwards(() -> {
-            Tokens.write(directory);
-            soon().until(() -> alice.get("/leases").status() == 200);
-        });
         soon().until(() -> alice.get("/leases").status() == 200);
 
         Files.writeString(file, "tokens:\n- {name: mallory, name: root}\n");
@@ -73,7 +62,7 @@ class TokensChangeTest extends HttpTest {
         agent.get("/leases").refused(401, "unauthorized");
         agent.as(null).get("/actuator/health").expect(200);
 
-        Tokens.write(directory);
+        Tokens.write(home);
         soon().until(() -> alice.get("/leases").status() == 200);
         assertThat(agent.get("/actuator/health")
                         .expect(200)
