@@ -5,7 +5,6 @@ import java.time.Duration;
 import java.util.List;
 import java.util.Optional;
 import java.util.function.UnaryOperator;
-import java.util.regex.Pattern;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -61,11 +60,8 @@ public abstract sealed class LoopException extends RuntimeException {
     public static final class NotFound extends LoopException {
         private static final long serialVersionUID = 1L;
 
-        /** Of an id or name, which says more to people when it is repeated: it is at most so long, and plain. */
-        private static final Pattern PLAIN = Pattern.compile("[A-Za-z0-9._-]{1,64}");
-
         public NotFound(String kind, String id) {
-            super("There is no " + kind + " " + (PLAIN.matcher(id).matches() ? id : "of that id") + ".");
+            super("There is no " + kind + " " + (PlainText.is(id) ? id : "of that id") + ".");
         }
     }
 

@@ -2,6 +2,7 @@ package dev.looplease.security;
 
 import dev.looplease.loop.Caller;
 import dev.looplease.loop.LoopEvent;
+import dev.looplease.loop.PlainText;
 import io.swagger.v3.oas.annotations.Operation;
 import jakarta.servlet.FilterChain;
 import jakarta.servlet.ServletException;
@@ -36,9 +37,6 @@ final class AuditLog extends OncePerRequestFilter implements LoopEvent.Listener 
     static final String CALLER = AuditLog.class.getName() + ".caller";
 
     private static final Set<String> READS = Set.of("GET", "HEAD", "OPTIONS");
-
-    /** Of what a client wrote and a line repeats: more than any id or name has. */
-    private static final int LONGEST = 64;
 
     /** Of what a line tells of each kind: a lease may have thousands of devices, and the event log names all. */
     private static final int MOST = 20;
@@ -123,13 +121,7 @@ final class AuditLog extends OncePerRequestFilter implements LoopEvent.Listener 
 
     /** What a client wrote, if it looks like an id or a name; else only that it did not. */
     static String plain(String text) {
-        boolean readable =
-                !text.isEmpty() && text.length() <= LONGEST && text.chars().allMatch(AuditLog::isPlain);
-        return readable ? text : "(unreadable)";
-    }
-
-    private static boolean isPlain(int c) {
-        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || "._-".indexOf(c) >= 0;
+        return PlainText.is(text) ? text : "(unreadable)";
     }
 
     private static LoggingEventBuilder with(LoggingEventBuilder line, String key, @Nullable String value) {
