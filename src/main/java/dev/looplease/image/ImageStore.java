@@ -250,9 +250,9 @@ public final class ImageStore implements Closeable {
     /**
      * Opens an existing regular file as it is.
      *
-     * @throws ImageException InvalidPath, OutsideRoots, NotFound, NotAFile, Symlink, Forbidden; HardLinked when the file has a second
-     *     name when it is looked at (who may write to the directory can give it one later); Replaced when it changes all
-     *     the time; Failed with EAGAIN while another process holds a lease (fcntl(2)) on it
+     * @throws ImageException InvalidPath, OutsideRoots, NotFound, NotAFile, Symlink, Forbidden; HardLinked when the file
+     *     has a second name when it is looked at (who may write to the directory can give it one later); Replaced when it
+     *     changes all the time; Failed with EAGAIN while another process holds a lease (fcntl(2)) on it
      */
     public OpenImage openExisting(Path path, boolean readOnly) throws ImageException {
         String shown = path.toString();

@@ -153,14 +153,14 @@ final class LosetupIoctl extends HostLosetup {
     }
 
     private LoopDevice readNew(Fd device, int number, String name) throws IOException {
-        return read(device, number, sysfs.partitionNumbers(number), () -> Optional.of(name))
+        return read(device, number, sysfs.partitionNumbers(number), Optional.of(name))
                 .orElseThrow(() -> new LosetupException.KernelError("ENXIO", "detached by somebody else at once"));
     }
 
     @Override
     public Optional<LoopDevice> inspect(int number) throws LosetupException {
         try {
-            return read(number, () -> sysfs.partitionNumbers(number)).map(this::remember);
+            return read(number).map(this::remember);
         } catch (IOException e) {
             throw LosetupException.of(e);
         }
@@ -180,16 +180,12 @@ final class LosetupIoctl extends HostLosetup {
         return new Handle(device, identity);
     }
 
-    private interface PartitionNumbers {
-        List<Integer> read() throws IOException;
-    }
-
-    private Optional<LoopDevice> read(int number, PartitionNumbers partitions) throws IOException {
+    private Optional<LoopDevice> read(int number) throws IOException {
         if (!sysfs.isBound(number)) {
             return Optional.empty();
         }
         try (Fd device = nodes.open(number, Posix.O_RDONLY)) {
-            return read(device, number, partitions.read());
+            return read(device, number);
         } catch (PosixException e) {
             if (LoopNodes.isAbsent(e)) {
                 return Optional.empty();
@@ -202,18 +198,13 @@ final class LosetupIoctl extends HostLosetup {
      * Reads from the open descriptor all that it can tell: no number can change hands in between, and an ioctl costs a
      * tenth of reading a file of sysfs.
      */
-    private Optional<LoopDevice> read(Fd device, int number, List<Integer> partitionNumbers) throws IOException {
-        return read(device, number, partitionNumbers, () -> sysfs.backingText(number));
+    private Optional<LoopDevice> read(Fd device, int number) throws IOException {
+        return read(device, number, sysfs.partitionNumbers(number), sysfs.backingText(number));
     }
 
-    private interface BackingText {
-        Optional<String> read() throws IOException;
-    }
-
-    private Optional<LoopDevice> read(Fd device, int number, List<Integer> partitionNumbers, BackingText text)
-            throws IOException {
+    private Optional<LoopDevice> read(
+            Fd device, int number, List<Integer> partitionNumbers, Optional<String> backingText) throws IOException {
         Optional<Status> status = status(device, number);
-        Optional<String> backingText = text.read();
         if (status.isEmpty() || backingText.isEmpty()) {
             return Optional.empty();
         }
@@ -278,7 +269,7 @@ final class LosetupIoctl extends HostLosetup {
         @Override
         public LoopDevice inspect() throws LosetupException {
             try {
-                return read(device, identity.number(), sysfs.partitionNumbers(identity.number()))
+                return read(device, identity.number())
                         .filter(now -> now.identity().equals(identity))
                         .orElseThrow(() -> new LosetupException.Gone(identity));
             } catch (IOException e) {

@@ -363,8 +363,8 @@ public final class Posix {
     }
 
     /**
-     * A file of sysfs, below an open directory; it gives all of its text, less than a page, to the first read(2): three calls instead of the
-     * five and more of {@link java.nio.file.Files}.
+     * A file of sysfs, below an open directory; it gives all of its text, less than a page, to the first read(2): three
+     * calls instead of the five and more of {@link java.nio.file.Files}.
      */
     public static byte[] readAttribute(Fd directory, String path) throws IOException {
         try (Arena arena = Arena.ofConfined()) {
