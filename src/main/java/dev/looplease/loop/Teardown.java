@@ -267,10 +267,12 @@ final class Teardown {
     }
 
     private boolean isGoneSoon(LoopIdentity attachment, int moreLooks) throws IOException {
-        for (int looks = 0; looks < moreLooks && !isGone(attachment); looks++) {
+        boolean gone = isGone(attachment);
+        for (int looks = 0; looks < moreLooks && !gone; looks++) {
             LockSupport.parkNanos(PROBER_PAUSE_NANOS);
+            gone = isGone(attachment);
         }
-        return isGone(attachment);
+        return gone;
     }
 
     /** Asks the kernel to detach, unless there are partitions that cannot be dropped. */
