@@ -135,12 +135,7 @@ class LeaseController {
             @Parameter(description = ID) @PathVariable String id,
             HttpServletRequest request,
             @AuthenticationPrincipal Caller caller) {
-        LeaseSnapshot lease = service.lease(id, caller);
-        return Preconditions.wantsNoneOf(request)
-                ? ResponseEntity.status(HttpStatus.NOT_MODIFIED)
-                        .eTag(lease.etag())
-                        .build()
-                : ok(lease);
+        return Preconditions.unlessNoneIsWanted(request, ok(service.lease(id, caller)));
     }
 
     @PostMapping("/{id}/renew")

@@ -173,12 +173,7 @@ class LoopDeviceController {
             @Parameter(description = REF) @PathVariable String ref,
             HttpServletRequest request,
             @AuthenticationPrincipal Caller caller) {
-        LoopSnapshot device = service.get(DeviceRef.parse(ref), caller);
-        return Preconditions.wantsNoneOf(request)
-                ? ResponseEntity.status(HttpStatus.NOT_MODIFIED)
-                        .eTag(device.etag())
-                        .build()
-                : ok(device);
+        return Preconditions.unlessNoneIsWanted(request, ok(service.get(DeviceRef.parse(ref), caller)));
     }
 
     @GetMapping("/{ref}/users")

@@ -9,6 +9,8 @@ import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import org.jspecify.annotations.Nullable;
 import org.springframework.http.HttpHeaders;
+import org.springframework.http.HttpStatus;
+import org.springframework.http.ResponseEntity;
 
 /** Reads If-Match, and the form of If-None-Match that Spring does not know; RFC 9110, 13.1.1 and 8.8.3. */
 final class Preconditions {
@@ -18,12 +20,16 @@ final class Preconditions {
     private Preconditions() {}
 
     /**
-     * Whether a client only wants what it has no version of at all (If-None-Match: *, RFC 9110, 13.1.2). Spring knows the
-     * other form, and takes this one for a tag.
+     * That answer, or 304 where a client only wants what it has no version of at all (If-None-Match: *, RFC 9110, 13.1.2).
+     * Spring knows the other form, and takes this one for a tag.
      */
-    static boolean wantsNoneOf(HttpServletRequest request) {
+    static <T> ResponseEntity<T> unlessNoneIsWanted(HttpServletRequest request, ResponseEntity<T> answer) {
         String header = request.getHeader(HttpHeaders.IF_NONE_MATCH);
-        return header != null && header.strip().equals("*");
+        return header != null && header.strip().equals("*")
+                ? ResponseEntity.status(HttpStatus.NOT_MODIFIED)
+                        .headers(answer.getHeaders())
+                        .build()
+                : answer;
     }
 
     static Precondition parse(@Nullable String ifMatch) {

@@ -84,12 +84,7 @@ public final class LoopRegistry {
         checkBytes(owner, bytes, quota);
         checkDevices(more.size());
         checkTotal(bytes);
-        for (ManagedLoop loop : more) {
-            reservedDevices++;
-            reservedBytes += loop.standing().promisedBytes();
-            holdings.add(owner, 1, loop.standing().promisedBytes(), 0);
-            loops.put(loop.id(), loop);
-        }
+        more.forEach(this::takeRoom);
     }
 
     private void checkDevices(int more) {
@@ -111,6 +106,13 @@ public final class LoopRegistry {
         if (loops.remove(loop.id()) != null) {
             giveRoomBack(loop);
         }
+    }
+
+    private void takeRoom(ManagedLoop loop) {
+        reservedDevices++;
+        reservedBytes += loop.standing().promisedBytes();
+        holdings.add(loop.owner(), 1, loop.standing().promisedBytes(), 0);
+        loops.put(loop.id(), loop);
     }
 
     private void giveRoomBack(ManagedLoop loop) {
@@ -235,10 +237,7 @@ public final class LoopRegistry {
         if (standing.attachment() != null) {
             byNumber.put(standing.attachment().number(), loop);
         }
-        reservedDevices++;
-        reservedBytes += standing.promisedBytes();
-        holdings.add(loop.owner(), 1, standing.promisedBytes(), 0);
-        loops.put(loop.id(), loop);
+        takeRoom(loop);
     }
 
     /** Records a device before anything of it is made. */
