@@ -37,7 +37,7 @@ import org.jspecify.annotations.Nullable;
  */
 public final class ImageStore implements Closeable {
 
-    private static final Pattern ID = Pattern.compile("[a-z0-9]{12,32}");
+    private static final Pattern ID = Pattern.compile("[a-z0-9]{16}");
     private static final String SUFFIX = ".img";
     private static final Pattern OWN_NAME = Pattern.compile(ID.pattern() + Pattern.quote(SUFFIX));
     private static final int OWNER_ONLY = 0600;
@@ -102,7 +102,7 @@ public final class ImageStore implements Closeable {
     /**
      * Makes a new file of mode 0600, whatever the umask. It overwrites nothing, and on any failure leaves nothing.
      *
-     * @param id of the image's device, {@code [a-z0-9]{12,32}}
+     * @param id of the image's device, {@code [a-z0-9]{16}}
      * @param where null for {@code {id}.img} in the images directory; an existing directory inside a root for {@code
      *     {id}.img} in it; else the file itself, in a directory that exists
      * @param sizeBytes more than 0

@@ -24,7 +24,7 @@ import org.junit.jupiter.api.io.TempDir;
 @KernelTest
 class ImageStoreFilesystemTest {
 
-    private static final String ID = "k3v9x0q2m7ad";
+    private static final String ID = "k3v9x0q2m7adp1c8";
     private static final long MIB = 1024 * 1024;
     private static final long EXT4_LARGEST_FILE = 16L << 40;
 
@@ -121,7 +121,7 @@ class ImageStoreFilesystemTest {
             CyclicBarrier start = new CyclicBarrier(8);
             List<Future<Boolean>> attempts = new ArrayList<>();
             for (int i = 0; i < 8; i++) {
-                String id = "racingimage" + i;
+                String id = "racingimage0000" + i;
                 attempts.add(pool.submit(gotSpace(start, () -> create(store, id, 12 * MIB, Allocation.FULL))));
             }
             assertThat(countTrue(attempts))
@@ -139,8 +139,8 @@ class ImageStoreFilesystemTest {
         Path root = ext4();
         try (ImageStore store = new ImageStore(root.resolve("images"), List.of());
                 ExecutorService pool = Executors.newFixedThreadPool(2)) {
-            ImageFile one = create(store, "racingimage1", MIB, Allocation.SPARSE);
-            ImageFile two = create(store, "racingimage2", MIB, Allocation.SPARSE);
+            ImageFile one = create(store, "racingimage00001", MIB, Allocation.SPARSE);
+            ImageFile two = create(store, "racingimage00002", MIB, Allocation.SPARSE);
             long most = store.space().freeBytes() * 2 / 3;
             CyclicBarrier start = new CyclicBarrier(2);
             Growth ofOne;

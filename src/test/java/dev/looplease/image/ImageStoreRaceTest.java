@@ -41,7 +41,7 @@ class ImageStoreRaceTest {
         Path image = directory.resolve("image");
 
         Tally tally = whileSwapping(store -> {
-            try (OpenImage made = store.create("k3v9x0q2m7ad", image, 4096, Allocation.SPARSE)) {
+            try (OpenImage made = store.create("k3v9x0q2m7adp1c8", image, 4096, Allocation.SPARSE)) {
                 assertThat(outside).isEmptyDirectory();
                 // A swap right after creation hides the image; it is deleted when it is back.
                 while (store.delete(made.file()) != Deletion.DELETED) {

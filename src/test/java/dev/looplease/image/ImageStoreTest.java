@@ -30,7 +30,7 @@ import org.junit.jupiter.params.provider.ValueSource;
 
 class ImageStoreTest {
 
-    private static final String ID = "k3v9x0q2m7ad";
+    private static final String ID = "k3v9x0q2m7adp1c8";
     private static final long MIB = 1024 * 1024;
 
     @TempDir
@@ -288,7 +288,7 @@ class ImageStoreTest {
 
     @Test
     void refusesAnIdThatCouldBeAPathAndASizeOfNothing() {
-        for (String id : List.of("../../../etc/x", "short", "UPPERCASEUPPER", "", "a".repeat(33))) {
+        for (String id : List.of("../../../../etc/", "a".repeat(15), "UPPERCASEUPPERCA", "", "a".repeat(17))) {
             assertThatIllegalArgumentException()
                     .isThrownBy(() -> store.create(id, null, MIB, Allocation.SPARSE))
                     .withMessageStartingWith("id ");
@@ -601,12 +601,13 @@ class ImageStoreTest {
     void listsOnlyRegularFilesNamedByItsGrammar() throws IOException {
         ImageFile own = create(null);
         Files.writeString(images.resolve("notes.txt"), "");
-        Files.writeString(images.resolve("short.img"), "");
-        Files.writeString(images.resolve("UPPERCASEUPPER.img"), "");
+        Files.writeString(images.resolve("onebytetooshort.img"), "");
+        Files.writeString(images.resolve("ofonebyteitistoolong.img"), "");
+        Files.writeString(images.resolve("UPPERCASEUPPERCA.img"), "");
         Files.writeString(images.resolve(ID + ".img.bak"), "");
-        Files.writeString(images.resolve("k3v9x0q2m7adximg"), "");
+        Files.writeString(images.resolve("k3v9x0q2m7adp1c8ximg"), "");
         Files.createDirectory(images.resolve("sub"));
-        Files.writeString(images.resolve("sub/k3v9x0q2m7ae.img"), "");
+        Files.writeString(images.resolve("sub/k3v9x0q2m7aep1c8.img"), "");
 
         assertThat(store.ownNamed()).isEqualTo(new ImageStore.OwnNamed(List.of(own), List.of()));
     }
@@ -615,14 +616,14 @@ class ImageStoreTest {
     @Test
     void takesNoFileForItsOwnThatIsNotAsItMakesThem() throws IOException {
         ImageFile own = create(null);
-        Files.createDirectory(images.resolve("directory12345.img"));
-        Files.createSymbolicLink(images.resolve("symboliclink1.img"), own.path());
-        Path linked = ownLooking("hardlinked1234.img", "rw-------");
+        Files.createDirectory(images.resolve("directory1234567.img"));
+        Files.createSymbolicLink(images.resolve("symboliclink1234.img"), own.path());
+        Path linked = ownLooking("hardlinked123456.img", "rw-------");
         Files.createLink(images.resolve("second name"), linked);
-        ownLooking("readable123456.img", "rw-r--r--");
-        ownLooking("executable1234.img", "rwx------");
-        Files.setAttribute(ownLooking("somebodys12345.img", "rw-------"), "unix:uid", 65534);
-        Path strict = ownLooking("strictumask123.img", "r--------");
+        ownLooking("readable12345678.img", "rw-r--r--");
+        ownLooking("executable123456.img", "rwx------");
+        Files.setAttribute(ownLooking("somebodys1234567.img", "rw-------"), "unix:uid", 65534);
+        Path strict = ownLooking("strictumask12345.img", "r--------");
 
         ImageStore.OwnNamed found = store.ownNamed();
 
@@ -630,12 +631,12 @@ class ImageStoreTest {
         assertThat(found.others())
                 .extracting(path -> path.getFileName().toString())
                 .containsExactlyInAnyOrder(
-                        "directory12345.img",
-                        "symboliclink1.img",
-                        "hardlinked1234.img",
-                        "readable123456.img",
-                        "executable1234.img",
-                        "somebodys12345.img");
+                        "directory1234567.img",
+                        "symboliclink1234.img",
+                        "hardlinked123456.img",
+                        "readable12345678.img",
+                        "executable123456.img",
+                        "somebodys1234567.img");
     }
 
     private Path ownLooking(String name, String permissions) throws IOException {
