@@ -54,18 +54,33 @@ public record LoopleaseProperties(
     /**
      * {@code looplease.lease.*}
      *
-     * @param defaultTtl where a client names none
+     * @param defaultTtl where a client names none; an hour by default, or what minTtl and maxTtl leave of it
      * @param minTtl the shortest
      * @param maxTtl the longest
      * @param allowPermanent whether a client may ask for a lease without an end
      * @param grace how long nothing is reaped after a stall or a start
      */
     public record Lease(
-            @DefaultValue("1h") Duration defaultTtl,
+            @Nullable Duration defaultTtl,
             @DefaultValue("1s") Duration minTtl,
             @DefaultValue("24h") Duration maxTtl,
             @DefaultValue("false") boolean allowPermanent,
-            @DefaultValue("10s") Duration grace) {}
+            @DefaultValue("10s") Duration grace) {
+
+        private static final Duration USUAL_TTL = Duration.ofHours(1);
+
+        Duration ttlWhereNoneIsNamed() {
+            return defaultTtl != null ? defaultTtl : least(most(USUAL_TTL, minTtl), maxTtl);
+        }
+
+        private static Duration least(Duration one, Duration other) {
+            return one.compareTo(other) <= 0 ? one : other;
+        }
+
+        private static Duration most(Duration one, Duration other) {
+            return one.compareTo(other) >= 0 ? one : other;
+        }
+    }
 
     Path imagesDirectory() {
         return imagesDir == null ? stateDir.resolve("images") : imagesDir;
@@ -85,7 +100,7 @@ public record LoopleaseProperties(
                     maxDevices,
                     bytes(maxImageSize),
                     bytes(maxTotalSize),
-                    lease.defaultTtl(),
+                    lease.ttlWhereNoneIsNamed(),
                     lease.minTtl(),
                     lease.maxTtl(),
                     lease.allowPermanent(),

@@ -48,7 +48,7 @@ class SettingsTest {
             value = {
                 "--looplease.max-devices=-1              | looplease.max-devices must be at least 1, not -1.",
                 "--looplease.lease.max-ttl=500ms         | looplease.lease.max-ttl PT0.5S is below lease.min-ttl PT1S.",
-                "--looplease.lease.min-ttl=2h            | looplease.lease.default-ttl PT1H is not between",
+                "--looplease.lease.default-ttl=25h       | looplease.lease.default-ttl PT25H is not between",
                 "--looplease.prepared-nodes=-1           | looplease.prepared-nodes",
                 "--looplease.image-roots=/tmp,/not/there | looplease.image-roots names /not/there, which is no directory.",
                 "--looplease.image-roots=/etc/passwd     | looplease.image-roots names /etc/passwd, which is no directory.",
