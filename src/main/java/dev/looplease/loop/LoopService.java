@@ -738,26 +738,30 @@ public final class LoopService {
     /** Prolongs a lease from now. */
     public LeaseSnapshot renew(String id, Precondition precondition, OptionalLong ttlSeconds, Caller caller) {
         limits.ttl(ttlSeconds, "ttlSeconds");
-        Lease lease = changeable(id, caller);
-        precondition.check(lease.snapshot(ticker.nanos()).etag());
+        Lease lease = leases.find(id, caller);
+        if (lease.claimed() != null) {
+            // Whatever else is wrong with the request: it never comes back.
+            throw leases.ended(lease);
+        }
+        checkChange(lease, precondition, caller);
         return leases.renew(lease, ttlSeconds);
     }
 
     /**
-     * Ends a lease and releases its devices.
+     * Ends a lease and releases its devices. Of one that ends already it only tells how far it is, whatever the
+     * precondition says.
      *
      * @return whether all are gone; false: some are still being released
      */
     public boolean endLease(String id, Precondition precondition, Caller caller) {
-        Lease lease = changeable(id, caller);
-        precondition.check(lease.snapshot(ticker.nanos()).etag());
+        Lease lease = leases.find(id, caller);
+        checkChange(lease, lease.claimed() == null ? precondition : new Precondition.None(), caller);
         return leases.end(lease, EndReason.DELETED);
     }
 
-    private Lease changeable(String id, Caller caller) {
-        Lease lease = leases.find(id, caller);
-        caller.requireChange("lease", id, lease.terms().owner());
-        return lease;
+    private void checkChange(Lease lease, Precondition precondition, Caller caller) {
+        caller.requireChange("lease", lease.id(), lease.terms().owner());
+        precondition.check(lease.snapshot(ticker.nanos()).etag());
     }
 
     // Stopping

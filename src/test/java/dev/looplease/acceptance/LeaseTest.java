@@ -158,9 +158,12 @@ class LeaseTest extends HttpTest {
         Answer device = created("sizeMb", 8, "onExpiry", "DETACH");
         Path directory = mounted(device);
 
-        Answer pending = agent.endLease(device.leaseId()).expect(202);
+        String lived = agent.lease(device.leaseId()).expect(200).etag();
+        Answer pending = agent.endLease(device.leaseId(), "If-Match", lived).expect(202);
         assertThat(pending.text("state")).isEqualTo("RELEASING");
-        agent.endLease(device.leaseId()).expect(202);
+        agent.endLease(device.leaseId(), "If-Match", lived).expect(202);
+        agent.send("POST", "/leases/" + device.leaseId() + "/renew", "{}", "If-Match", lived)
+                .refused(410, "ended");
         unmount(directory);
 
         soon().until(() -> agent.endLease(device.leaseId()).status() == 204);
