@@ -1,7 +1,9 @@
 package dev.looplease.api;
 
+import dev.looplease.loop.LoopException;
 import java.lang.reflect.Type;
 import java.util.List;
+import org.jspecify.annotations.Nullable;
 import org.springframework.core.MethodParameter;
 import org.springframework.http.HttpHeaders;
 import org.springframework.http.HttpInputMessage;
@@ -13,7 +15,7 @@ import org.springframework.web.servlet.mvc.method.annotation.RequestBodyAdviceAd
 
 /**
  * Bodies come as they are. A coding is refused by its name instead of read as broken JSON; nothing is ever unpacked, so
- * that a few bytes cannot become many.
+ * that a few bytes cannot become many. And {@code null} is a mistake, not the body that was left out.
  */
 @RestControllerAdvice
 class PlainBodies extends RequestBodyAdviceAdapter {
@@ -38,5 +40,18 @@ class PlainBodies extends RequestBodyAdviceAdapter {
                     HttpStatus.UNSUPPORTED_MEDIA_TYPE, "Content-Encoding is not supported: send the body as it is.");
         }
         return message;
+    }
+
+    @Override
+    public Object afterBodyRead(
+            @Nullable Object body,
+            HttpInputMessage message,
+            MethodParameter parameter,
+            Type type,
+            Class<? extends HttpMessageConverter<?>> converter) {
+        if (body == null) {
+            throw new LoopException.Invalid("body", "must be an object, not null");
+        }
+        return body;
     }
 }

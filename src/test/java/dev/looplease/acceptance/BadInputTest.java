@@ -183,6 +183,7 @@ class BadInputTest extends HttpTest {
                 "7                                      | body",
                 "'sizeMb'                               | body",
                 "true                                   | body",
+                "null                                   | body",
                 // With reuseFile
                 "{'reuseFile': true}                    | imagePath"
             })
@@ -375,6 +376,7 @@ class BadInputTest extends HttpTest {
                 "{'leaseId': ''}                       | leaseId",
                 "{'labels': {}, 'labels': {}}          | labels",
                 "[]                                    | body",
+                "null                                  | body",
                 "not JSON                              | body"
             })
     void namesTheFieldOfABadChange(String body, String field) {
