@@ -22,6 +22,7 @@ import org.springframework.core.annotation.Order;
 import org.springframework.http.MediaType;
 import org.springframework.util.unit.DataSize;
 import org.springframework.web.servlet.config.annotation.InterceptorRegistry;
+import org.springframework.web.servlet.config.annotation.ViewControllerRegistry;
 import org.springframework.web.servlet.config.annotation.WebMvcConfigurer;
 import tools.jackson.databind.cfg.CoercionAction;
 import tools.jackson.databind.cfg.CoercionInputShape;
@@ -61,12 +62,17 @@ class ApiConfiguration {
     }
 
     @Bean
-    WebMvcConfigurer nothingButWhatIsTaken(JsonMapper json) {
+    WebMvcConfigurer web(JsonMapper json) {
         return new WebMvcConfigurer() {
             @Override
             public void addInterceptors(InterceptorRegistry registry) {
                 registry.addInterceptor(new NoBody(json));
                 registry.addInterceptor(new KnownParameters());
+            }
+
+            @Override
+            public void addViewControllers(ViewControllerRegistry registry) {
+                registry.addRedirectViewController("/swagger-ui", "/swagger-ui.html");
             }
         };
     }

@@ -19,6 +19,7 @@ final class OpenPaths implements RequestMatcher {
             "/",
             "/index.html",
             "/favicon.ico",
+            "/swagger-ui",
             "/swagger-ui.html",
             "/v3/api-docs",
             "/v3/api-docs.yaml",

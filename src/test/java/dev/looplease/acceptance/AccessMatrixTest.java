@@ -77,6 +77,7 @@ class AccessMatrixTest extends TokensTest {
             GET    /v3/api-docs                      200 200 200 200 200 200 200
             GET    /v3/api-docs.yaml                 200 200 200 200 200 200 200
             GET    /v3/api-docs/swagger-config       200 200 200 200 200 200 200
+            GET    /swagger-ui                       302 302 302 302 302 302 302
             GET    /swagger-ui.html                  302 302 302 302 302 302 302
             GET    /                                 302 302 302 302 302 302 302
             GET    /swagger-ui/**                    200 200 200 200 200 200 200
