@@ -40,6 +40,7 @@ record CreateLease(
 
         @Schema(
                 description = "Up to 32 short strings, for finding and for people.",
+                maxProperties = 32,
                 example = "{\"suite\": \"nightly\"}")
         @Nullable
         Map<String, String> labels,

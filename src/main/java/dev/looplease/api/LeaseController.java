@@ -64,6 +64,7 @@ class LeaseController {
         LoopException.ImageExists.class,
         LoopException.ImageOverlap.class,
         LoopException.DirectIoUnavailable.class,
+        LoopException.WrongState.class,
         LoopException.KernelFailure.class,
         LoopException.CapacityExhausted.class,
         LoopException.InsufficientStorage.class

@@ -31,12 +31,11 @@ record LeaseView(
         @Nullable
         Long ttlSeconds,
 
-        @Schema(example = "2026-11-22T18:08:00Z") Instant createTime,
+        Instant createTime,
 
         @Schema(
                 description =
-                        "When it ends if it is not renewed, by the host's wall clock; null for a permanent lease.",
-                example = "2026-11-22T18:18:00Z")
+                        "When it ends if it is not renewed, by the host's wall clock; null for a permanent lease.")
         @Nullable
         Instant expireTime,
 
@@ -54,10 +53,7 @@ record LeaseView(
         @Nullable
         BigDecimal renewAfterSeconds,
 
-        @Schema(
-                description = "When it ends however often it is renewed; null when never.",
-                example = "2026-11-22T20:08:00Z")
-        @Nullable
+        @Schema(description = "When it ends however often it is renewed; null when never.") @Nullable
         Instant maxExpireTime,
 
         @Schema(description = "What is done when it ends and somebody still uses a device.", example = "UNMOUNT")

@@ -121,7 +121,7 @@ record LoopDeviceView(
                 example = "{\"suite\": \"nightly\"}")
         Map<String, String> labels,
 
-        @Schema(description = "Null for a foreign device.", example = "2026-11-22T18:08:00Z") @Nullable
+        @Schema(description = "Null for a foreign device.") @Nullable
         Instant createTime,
 
         @Schema(description = "Null for a foreign device.") @Nullable
@@ -158,13 +158,12 @@ record LoopDeviceView(
             @Schema(description = "Null for a permanent lease, as the next three are.", example = "600") @Nullable
             Long ttlSeconds,
 
-            @Schema(example = "2026-11-22T18:18:00Z") @Nullable
-            Instant expireTime,
+            @Nullable Instant expireTime,
 
             @Schema(example = "600") @Nullable Long expiresInSeconds,
             @Schema(example = "200") @Nullable BigDecimal renewAfterSeconds,
 
-            @Schema(description = "Null when it can be renewed for ever.", example = "2026-11-22T20:08:00Z") @Nullable
+            @Schema(description = "Null when it can be renewed for ever.") @Nullable
             Instant maxExpireTime,
 
             @Schema(example = "UNMOUNT") OnExpiry onExpiry,

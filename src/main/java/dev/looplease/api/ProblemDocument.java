@@ -36,7 +36,9 @@ record ProblemDocument(
                 example = "/loop-devices/k3v9x0q2m7adp1c8")
         Optional<URI> instance,
 
-        @Schema(description = "With invalid-request: fields that are wrong. Others may show when these are mended.")
+        @Schema(
+                description =
+                        "With invalid-request: fields that are wrong; others may show when these are mended. With insufficient-storage: the one that asks for too much.")
         Optional<List<FieldError>> errors,
 
         @Schema(description = "With device-busy: who uses the device.")

@@ -1,5 +1,6 @@
 package dev.looplease.api;
 
+import com.fasterxml.jackson.annotation.JsonUnwrapped;
 import io.swagger.v3.oas.models.Components;
 import io.swagger.v3.oas.models.Operation;
 import io.swagger.v3.oas.models.headers.Header;
@@ -51,9 +52,15 @@ final class ResponseHeaders implements GlobalOperationCustomizer {
                 .as(ResponseEntity.class)
                 .getGeneric(0)
                 .resolve(Void.class);
+        return hasId(body);
+    }
+
+    private static boolean hasId(Class<?> body) {
         return body.isRecord()
                 && Arrays.stream(body.getRecordComponents())
-                        .anyMatch(component -> component.getName().equals("id"));
+                        .anyMatch(component -> component.isAnnotationPresent(JsonUnwrapped.class)
+                                ? hasId(component.getType())
+                                : component.getName().equals("id"));
     }
 
     static Header reference(String name) {

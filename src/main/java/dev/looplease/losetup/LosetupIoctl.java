@@ -103,7 +103,7 @@ final class LosetupIoctl extends HostLosetup {
                 return device.get();
             }
         } while (patience.pause());
-        throw new LosetupException.KernelError("EBUSY", "others keep taking every free loop device");
+        throw new LosetupException.KernelError("EAGAIN", "others keep taking every free loop device");
     }
 
     /** Empty when that number turned out not to be free. */

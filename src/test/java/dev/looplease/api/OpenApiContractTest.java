@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.awaitility.Awaitility.await;
 
 import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
 import dev.looplease.LoopleaseApplication;
 import dev.looplease.loop.LoopException;
 import io.swagger.v3.core.util.Yaml31;
@@ -31,6 +32,7 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 import org.springframework.boot.SpringApplication;
 import org.springframework.context.ConfigurableApplicationContext;
+import org.yaml.snakeyaml.Yaml;
 
 /** The description that the agent serves, and the file in which clients find it. Needs neither root nor loop devices. */
 class OpenApiContractTest {
@@ -80,6 +82,15 @@ class OpenApiContractTest {
                 .isEmpty();
     }
 
+    /** A time without quotes is a text for us, and for other readers of YAML a time, as which JSON has none. */
+    @Test
+    void itReadsTheSameByTheRulesOfYaml11() throws Exception {
+        Object file = new Yaml().load(Files.readString(FILE));
+
+        assertThat(differences(new ObjectMapper().writeValueAsString(file), get("/v3/api-docs", "Accept", "*/*")))
+                .isEmpty();
+    }
+
     @Test
     void itIsTheSameForEveryClient() throws Exception {
         String first = get("/v3/api-docs.yaml", "Accept-Language", "en");
@@ -95,7 +106,7 @@ class OpenApiContractTest {
     }
 
     @ParameterizedTest
-    @ValueSource(strings = {"/", "/swagger-ui.html"})
+    @ValueSource(strings = {"/", "/swagger-ui", "/swagger-ui.html"})
     void peopleFindTheirWayToSwaggerUi(String path) throws Exception {
         HttpClient browser = HttpClient.newBuilder()
                 .followRedirects(HttpClient.Redirect.NORMAL)
