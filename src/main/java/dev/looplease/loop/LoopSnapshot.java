@@ -87,6 +87,7 @@ public record LoopSnapshot(Optional<Managed> managed, Optional<LoopDevice> obser
                 device.backingFileDeleted(),
                 device.backingDevice(),
                 device.backingInode(),
+                device.backingNode(),
                 device.partitions(),
                 "");
     }

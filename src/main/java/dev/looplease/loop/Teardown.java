@@ -351,7 +351,8 @@ final class Teardown {
         List<StackedLoop> others = new ArrayList<>(all.size());
         for (LoopDevice device : all) {
             if (device.number() != below.number()) {
-                others.add(new StackedLoop(device.number(), device.backingDevice(), device.backingFile()));
+                others.add(new StackedLoop(
+                        device.number(), device.backingDevice(), device.backingNode(), device.backingFile()));
             }
         }
         return others;

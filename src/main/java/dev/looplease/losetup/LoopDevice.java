@@ -16,6 +16,7 @@ import java.util.List;
  * @param backingFileDeleted that path has been unlinked
  * @param backingDevice the filesystem of the image
  * @param backingInode the image's inode there
+ * @param backingNode the block device whose node the image is; 0:0 of a file, and on older kernels its filesystem
  * @param partitions in the order of their numbers
  * @param tag what {@link Attachment#tag()} left in {@code lo_file_name}, or what another program keeps there; empty where
  *     the backend cannot read it
@@ -36,6 +37,7 @@ public record LoopDevice(
         boolean backingFileDeleted,
         DeviceNumber backingDevice,
         long backingInode,
+        DeviceNumber backingNode,
         List<Partition> partitions,
         String tag) {
 

@@ -57,6 +57,7 @@ final class LoopIoctls {
 
     static final int INFO_DEVICE = 0;
     static final int INFO_INODE = 8;
+    static final int INFO_RDEVICE = 16;
     static final int INFO_OFFSET = 24;
     static final int INFO_SIZELIMIT = 32;
     static final int INFO_NUMBER = 40;
@@ -65,10 +66,15 @@ final class LoopIoctls {
 
     private LoopIoctls() {}
 
-    /** What LOOP_GET_STATUS64 answers. */
+    /**
+     * What LOOP_GET_STATUS64 answers.
+     *
+     * @param backingNode {@code lo_rdevice}; of a file 0:0, and on older kernels its filesystem
+     */
     record Status(
             DeviceNumber backingDevice,
             long backingInode,
+            DeviceNumber backingNode,
             long offsetBytes,
             long sizeLimitBytes,
             int number,
@@ -121,6 +127,7 @@ final class LoopIoctls {
             return Optional.of(new Status(
                     decode(info.get(JAVA_LONG, INFO_DEVICE)),
                     info.get(JAVA_LONG, INFO_INODE),
+                    decode(info.get(JAVA_LONG, INFO_RDEVICE)),
                     info.get(JAVA_LONG, INFO_OFFSET),
                     info.get(JAVA_LONG, INFO_SIZELIMIT),
                     info.get(JAVA_INT, INFO_NUMBER),

@@ -222,6 +222,7 @@ final class LoopSysfs {
                 backing.deleted(),
                 before.backingDevice(),
                 before.backingInode(),
+                before.backingNode(),
                 partitions,
                 before.tag()));
     }

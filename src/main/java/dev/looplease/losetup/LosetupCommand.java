@@ -1,8 +1,10 @@
 package dev.looplease.losetup;
 
 import dev.looplease.losetup.CommandRunner.Result;
+import dev.looplease.losetup.LoopIoctls.Status;
 import dev.looplease.losetup.LoopSysfs.Attributes;
 import dev.looplease.losetup.LosetupJson.Row;
+import dev.looplease.posix.DeviceNumber;
 import dev.looplease.posix.Fd;
 import dev.looplease.posix.FileStat;
 import dev.looplease.posix.Posix;
@@ -393,6 +395,10 @@ final class LosetupCommand extends HostLosetup {
     private Optional<LoopDevice> device(Row row, List<Integer> partitionNumbers) throws IOException {
         Optional<Attributes> attributes = sysfs.attributes(row.number());
         List<Partition> partitions = sysfs.partitions(row.number(), partitionNumbers);
+        Optional<DeviceNumber> backingNode = backingNode(row);
+        if (backingNode.isEmpty()) {
+            return Optional.empty();
+        }
         return attributes.map(is -> {
             BackingFile backing = BackingFile.of(is.backingText(), row.backingDevice(), row.backingInode());
             return new LoopDevice(
@@ -411,9 +417,25 @@ final class LosetupCommand extends HostLosetup {
                     backing.deleted(),
                     row.backingDevice(),
                     row.backingInode(),
+                    backingNode.get(),
                     partitions,
                     "");
         });
+    }
+
+    /** What losetup does not tell; empty where another image is bound by now, or none. */
+    private Optional<DeviceNumber> backingNode(Row row) throws IOException {
+        try (Fd device = nodes.open(row.number(), Posix.O_RDONLY)) {
+            return LoopIoctls.status(device)
+                    .filter(is -> is.backingInode() == row.backingInode()
+                            && is.backingDevice().equals(row.backingDevice()))
+                    .map(Status::backingNode);
+        } catch (PosixException e) {
+            if (LoopNodes.isAbsent(e)) {
+                return Optional.empty();
+            }
+            throw e;
+        }
     }
 
     @Override

@@ -226,6 +226,7 @@ final class LosetupIoctl extends HostLosetup {
                 backing.deleted(),
                 is.backingDevice(),
                 is.backingInode(),
+                is.backingNode(),
                 sysfs.partitions(number, partitionNumbers),
                 is.tag()));
     }

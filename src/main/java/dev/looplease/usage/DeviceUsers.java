@@ -73,7 +73,7 @@ public final class DeviceUsers {
 
     /**
      * The loop devices that stand directly on the device: the backing file lies on a filesystem of it or of a partition,
-     * or is its node. A node is recognised below a directory {@code dev}, or by the kernel's name for it.
+     * or is its node. The loop device's own word for that counts, never a path.
      */
     public List<StackedLoop> loopsOn(BlockTarget device, Collection<StackedLoop> loops) throws IOException {
         return loops.isEmpty() ? List.of() : loopsOn(Footprint.of(tree, device), Census.take(tree), loops);
@@ -160,20 +160,25 @@ public final class DeviceUsers {
     }
 
     private boolean standsOn(Footprint device, Census census, StackedLoop loop) throws IOException {
-        if (device.contains(loop.backingDevice())) {
-            return true;
-        }
+        return device.contains(loop.backingDevice())
+                || device.contains(loop.backingNode())
+                || isOnBtrfs(device, census.ownNamespace(), loop);
+    }
+
+    /**
+     * A btrfs gives its files a number that no mount shows: the mount on which the path lies must tell, provided that the path
+     * leads to such files here. It was written in another mount namespace, perhaps, and means something else there.
+     */
+    private boolean isOnBtrfs(Footprint device, MountNamespace own, StackedLoop loop) throws IOException {
         String file = loop.backingFile();
-        // Only what may be a node is looked at: with thousands of images that would take long, and dead servers hang.
-        if (file.contains("/dev/") || device.numbers().containsKey(file.substring(file.lastIndexOf('/') + 1))) {
-            FileStat node = peek(file);
-            return node == null ? device.isNamed(file) : node.isBlockDevice() && device.holds(node);
+        Mount mount =
+                loop.backingDevice().major() == 0 ? own.holding(new String(file.getBytes(UTF_8), ISO_8859_1)) : null;
+        if (mount == null || !device.carries(tree, mount)) {
+            return false;
         }
-        // A btrfs gives its files a number that no mount shows.
-        Mount mount = loop.backingDevice().major() == 0
-                ? census.ownNamespace().holding(new String(file.getBytes(UTF_8), ISO_8859_1))
-                : null;
-        return mount != null && mount.type().equals("btrfs") && device.carries(tree, mount);
+        // Not the file itself: that it is deleted changes nothing.
+        FileStat directory = peek(file.substring(0, file.lastIndexOf('/') + 1));
+        return directory != null && directory.device().equals(loop.backingDevice());
     }
 
     /** What stands at a path that the kernel printed; null when it is not there any more, or gives no answer. */

@@ -50,27 +50,33 @@ record Footprint(BlockTarget device, Map<String, DeviceNumber> numbers, Set<Devi
         return numbers.containsValue(number);
     }
 
-    /** Whether a mount is one of this device's; one with an anonymous number tells its device by its source only. */
+    /**
+     * Whether a mount is one of this device's. A btrfs has an anonymous number and tells its device by its source only;
+     * whatever else has one lies on no block device that the kernel knows of, and its source is free text:
+     * {@code mount -t tmpfs /dev/loop7 /mnt}.
+     */
     boolean carries(HostTree tree, Mount mount) {
         if (mount.device().major() != 0) {
             return contains(mount.device());
         }
-        return mount.source().startsWith("/dev/") && isNode(tree, mount.source());
+        return mount.type().equals("btrfs") && !filesystemMembers.isEmpty() && isNode(tree, mount.source());
     }
 
-    /** Whether a path below {@code /dev} is one of its nodes. */
+    /** Whether a path below {@code /dev} is a node of it, or of a disk that has a btrfs in common with it. */
     private boolean isNode(HostTree tree, String path) {
+        if (!path.startsWith("/dev/")) {
+            return false;
+        }
         try {
             FileStat node = Posix.stat(tree.resolve(path));
-            return node.isBlockDevice()
-                    && (contains(node.represents()) || filesystemMembers.contains(node.represents()));
+            return node.isBlockDevice() && filesystemMembers.contains(node.represents());
         } catch (IOException e) {
             // The source is what somebody wrote when mounting; its namespace's /dev may have had names that ours lacks.
-            return numbers.containsKey(path.substring("/dev/".length()));
+            return isNamed(path);
         }
     }
 
-    /** Whether a swap area or a backing file lies on it, or is it. */
+    /** Whether a swap area lies on it, or is it. */
     boolean holds(FileStat file) {
         return file.isBlockDevice() ? contains(file.represents()) : contains(file.device());
     }

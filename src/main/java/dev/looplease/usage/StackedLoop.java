@@ -7,9 +7,11 @@ import dev.looplease.posix.DeviceNumber;
  *
  * @param number 9 for {@code loop9}
  * @param backingDevice the filesystem that holds the backing file, its {@code st_dev}
- * @param backingFile the file's path, as {@code /sys/block/loop9/loop/backing_file} has it
+ * @param backingNode the block device whose node the backing file is; 0:0 where it is none
+ * @param backingFile the file's path, as {@code /sys/block/loop9/loop/backing_file} has it: free text, as far as its mount
+ *     namespace is not the agent's
  */
-public record StackedLoop(int number, DeviceNumber backingDevice, String backingFile) {
+public record StackedLoop(int number, DeviceNumber backingDevice, DeviceNumber backingNode, String backingFile) {
 
     /** The kernel's name, {@code loop9}. */
     public String name() {

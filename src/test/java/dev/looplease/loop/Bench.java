@@ -448,6 +448,28 @@ final class Bench implements AutoCloseable {
         return name;
     }
 
+    /** Somebody else's mount that has a device's name for its source. */
+    Path foreignMount(String type, String source) throws IOException {
+        Path point = Files.createDirectories(home.resolve("foreign-" + type));
+        run("mount", "-t", type, source, point.toString());
+        afterwards(() -> unmount(point));
+        return point;
+    }
+
+    /** Somebody else's loop device on a regular file that is called like our node, in a /dev that only they see. */
+    String foreignBehindItsOwnDev(LoopSnapshot device) throws IOException {
+        Path dev = Files.createDirectories(home.resolve("their-dev"));
+        Process dweller =
+                start("unshare", "--mount", "--propagation", "private", "sh", "-c", """
+                mount -t tmpfs theirs $0 && cp -a /dev/null /dev/loop[0-9]* /dev/loop-control $0 && rm $0/$1 &&
+                truncate --size 1M $0/$1 && mount --bind $0 /dev &&
+                until losetup --find --show /dev/$1 2>/dev/null; do sleep 0.1; done
+                exec sleep 600 >/dev/null""", dev.toString(), name(device));
+        String name = String.valueOf(dweller.inputReader().readLine()).substring("/dev/".length());
+        afterwards(() -> detachForeign(name, Path.of(node(device))));
+        return name;
+    }
+
     private static String attachForeign(Path file, int number) {
         run("losetup", "/dev/loop" + number, file.toString());
         return "loop" + number;

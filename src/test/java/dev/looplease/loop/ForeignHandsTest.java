@@ -77,7 +77,9 @@ class ForeignHandsTest {
 
     private void assertUntouched(String name, Path theirs) {
         assertThat(theirs).exists();
-        assertThat(Bench.read(Path.of("/sys/block", name, "loop/backing_file"))).contains(theirs.toString());
+        assertThat(Bench.read(Path.of("/sys/block", name, "loop/backing_file")))
+                .as("what %s maps", name)
+                .contains(theirs.toString());
         assertThat(Bench.read(Path.of("/sys/block", name, "loop/autoclear"))).contains("0");
     }
 
@@ -157,6 +159,27 @@ class ForeignHandsTest {
             assertThat(Bench.read(Path.of("/sys/block", name, "loop/backing_file")))
                     .contains(image + " (deleted)");
             Bench.detachForeign(name, image);
+        }
+    }
+
+    /**
+     * The faults guarded: in a container with a /dev of its own a file is called like our node, and a loop device on it was
+     * taken for one on ours and detached; a tmpfs whose source is that name was unmounted.
+     */
+    @ParameterizedTest
+    @EnumSource(names = {"IOCTL", "LOSETUP"})
+    void whatIsOnlyCalledLikeOurNodeIsLeftAlone(Backend backend) throws IOException {
+        try (Bench bench = new Bench(home, backend)) {
+            LoopSnapshot device = bench.create();
+            Path point = bench.mounted(device);
+            Path theirPoint = bench.foreignMount("tmpfs", Bench.node(device));
+            String theirLoop = bench.foreignBehindItsOwnDev(device);
+
+            end(bench, device, End.EXPIRY);
+
+            assertThat(Bench.isMounted(point)).isFalse();
+            assertThat(Bench.isMounted(theirPoint)).isTrue();
+            assertUntouched(theirLoop, Path.of(Bench.node(device)));
         }
     }
 

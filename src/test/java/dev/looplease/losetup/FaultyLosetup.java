@@ -196,6 +196,7 @@ public final class FaultyLosetup implements Losetup {
                 device.backingFileDeleted(),
                 device.backingDevice(),
                 device.backingInode(),
+                device.backingNode(),
                 List.of(),
                 device.tag());
     }

@@ -29,6 +29,7 @@ class LoopIoctlsTest {
             "INFO_FLAGS", "offsetof(struct loop_info64, lo_flags)"));
 
     static {
+        C.put("INFO_RDEVICE", "offsetof(struct loop_info64, lo_rdevice)");
         C.put("INFO_OFFSET", "offsetof(struct loop_info64, lo_offset)");
         C.put("INFO_SIZELIMIT", "offsetof(struct loop_info64, lo_sizelimit)");
     }

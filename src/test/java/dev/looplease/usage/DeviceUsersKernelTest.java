@@ -389,10 +389,29 @@ class DeviceUsersKernelTest {
                         new DeviceUser(Kind.LOOP, "/dev/" + onNode.name(), null, null));
     }
 
+    /** The fault guarded: a container's path was looked up among our mounts, and led to a btrfs of ours. */
+    @Test
+    void findsALoopDeviceOnABtrfsOnlyWhereItsPathLeadsToItsFile() throws Exception {
+        assumeTrue(isInstalled("mkfs.btrfs"), "needs mkfs.btrfs");
+        BlockTarget btrfs = attach(image("btrfs", 128 << 20));
+        run("mkfs.btrfs", "--quiet", "/dev/" + btrfs.name());
+        Path point = mount(mountPoint("point"), "/dev/" + btrfs.name());
+        Path image = point.resolve("inner");
+        Files.write(image, new byte[1 << 20]);
+        StackedLoop there = stacked(attach(image), image);
+        StackedLoop inAContainer = new StackedLoop(
+                there.number() + 1, new DeviceNumber(0, 4711), there.backingNode(), there.backingFile());
+
+        assertThat(users.loopsOn(btrfs, List.of(there, inAContainer))).containsExactly(there);
+        Files.delete(image);
+        assertThat(users.loopsOn(btrfs, List.of(there, inAContainer))).containsExactly(there);
+    }
+
     private static StackedLoop stacked(BlockTarget loop, Path file) throws IOException {
         return new StackedLoop(
                 Integer.parseInt(loop.name().substring("loop".length())),
                 Posix.stat(file).device(),
+                Posix.stat(file).represents(),
                 file.toString());
     }
 

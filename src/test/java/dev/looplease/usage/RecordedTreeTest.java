@@ -21,6 +21,8 @@ import org.junit.jupiter.api.io.TempDir;
 class RecordedTreeTest {
 
     private static final BlockTarget LOOP7 = new BlockTarget("loop7", new DeviceNumber(7, 7), List.of());
+    private static final DeviceNumber DEVTMPFS = new DeviceNumber(0, 6);
+    private static final DeviceNumber NO_NODE = new DeviceNumber(0, 0);
 
     @TempDir
     private Path root;
@@ -90,6 +92,7 @@ class RecordedTreeTest {
     /** A btrfs mount shows 0:45 and not 7:7: matching numbers alone would say "unused". */
     @Test
     void findsABtrfsByItsSource() throws IOException {
+        write("sys/fs/btrfs/uuid/devices/loop7/dev", "7:7\n");
         write("proc/100/mountinfo", """
                 20 1 8:1 / / rw - ext4 /dev/sda1 rw
                 30 20 0:45 /@home /mnt/data\\040set rw shared:9 - btrfs /dev/loop7 rw,subvol=/@home
@@ -97,6 +100,20 @@ class RecordedTreeTest {
                 """);
 
         assertThat(find()).containsExactly(new DeviceUser(Kind.MOUNT, "/mnt/data set", null, null));
+    }
+
+    /** The source is whatever somebody wrote: only the kernel tells that a btrfs lies on this device. */
+    @Test
+    void isNotMisledByASourceThatIsCalledLikeIt() throws IOException {
+        write("sys/fs/btrfs/uuid/devices/loop8/dev", "7:8\n");
+        write("proc/100/mountinfo", """
+                20 1 8:1 / / rw - ext4 /dev/sda1 rw
+                30 20 0:45 / /mnt/a rw - tmpfs /dev/loop7 rw
+                31 20 0:46 / /mnt/b rw - fuse.sshfs /dev/loop7 rw
+                32 20 0:47 / /mnt/c rw - btrfs /dev/loop7 rw
+                """);
+
+        assertThat(find()).isEmpty();
     }
 
     /** The source of a btrfs on several devices is any one of them. */
@@ -193,12 +210,15 @@ class RecordedTreeTest {
 
     @Test
     void findsLoopsByTheirFilesystemAndByTheNode() throws IOException {
-        StackedLoop onFilesystem = new StackedLoop(9, new DeviceNumber(7, 7), "/mnt/image");
-        StackedLoop onNode = new StackedLoop(10, new DeviceNumber(0, 6), "/dev/loop7");
-        StackedLoop elsewhere = new StackedLoop(11, new DeviceNumber(8, 1), "/var/loop7.img");
-        StackedLoop itself = new StackedLoop(7, new DeviceNumber(8, 1), "/dev/loop7");
+        StackedLoop onFilesystem = new StackedLoop(9, LOOP7.number(), NO_NODE, "/mnt/image");
+        StackedLoop onNode = new StackedLoop(10, DEVTMPFS, LOOP7.number(), "/dev/anything");
+        StackedLoop elsewhere = new StackedLoop(11, new DeviceNumber(8, 1), NO_NODE, "/var/loop7.img");
+        StackedLoop itself = new StackedLoop(7, DEVTMPFS, LOOP7.number(), "/dev/loop7");
+        StackedLoop fileOfThatName = new StackedLoop(12, new DeviceNumber(0, 99), NO_NODE, "/dev/loop7");
+        StackedLoop anotherNodeOfThatName = new StackedLoop(13, DEVTMPFS, new DeviceNumber(7, 8), "/dev/loop7");
 
-        assertThat(users.loopsOn(LOOP7, List.of(onFilesystem, onNode, elsewhere, itself)))
+        assertThat(users.loopsOn(
+                        LOOP7, List.of(onFilesystem, onNode, elsewhere, itself, fileOfThatName, anotherNodeOfThatName)))
                 .containsExactly(onFilesystem, onNode);
     }
 
