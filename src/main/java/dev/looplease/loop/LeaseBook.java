@@ -11,6 +11,7 @@ import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
+import java.util.function.Predicate;
 import org.jspecify.annotations.Nullable;
 
 /** Leases: granted, renewed, looked up, ended. A lease that is claimed takes its devices with it. */
@@ -187,15 +188,27 @@ final class LeaseBook {
         if (now >= claimsFrom && lease.claimIfDue(now)) {
             event(lease, EndReason.EXPIRED);
             releaseDevices(lease, EndReason.EXPIRED);
-        } else if (lease.claimed() == null) {
+            return;
+        }
+        EndReason claimed = lease.claimed();
+        if (claimed == null) {
             agenda.putNoLater(Math.max(lease.deadline(), claimsFrom), subject(id));
+        } else {
+            // Whoever has claimed it may have failed half-way through its devices.
+            releaseDevices(lease, claimed, loop -> loop.standing().endReason() == null);
         }
     }
 
     private List<CompletableFuture<Boolean>> releaseDevices(Lease lease, EndReason reason) {
+        return releaseDevices(lease, reason, loop -> true);
+    }
+
+    private List<CompletableFuture<Boolean>> releaseDevices(
+            Lease lease, EndReason reason, Predicate<ManagedLoop> which) {
         List<CompletableFuture<Boolean>> releases = new ArrayList<>();
         for (String deviceId : lease.devices()) {
             registry.loop(deviceId)
+                    .filter(which)
                     .filter(loop -> releaser.markWith(lease, loop, reason))
                     .ifPresent(loop -> releases.add(releaser.submit(loop)));
         }

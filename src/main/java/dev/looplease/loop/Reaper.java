@@ -19,6 +19,9 @@ public final class Reaper implements AutoCloseable {
     /** Waking later than this means that the process, or the host, stood still. */
     private static final Duration STALL = Duration.ofSeconds(1);
 
+    /** When something that failed is due again. */
+    private static final Duration LOOK_AGAIN = Duration.ofSeconds(1);
+
     /** How often records are compared with the kernel. */
     private static final Duration COMPARE_EVERY = Duration.ofMinutes(1);
 
@@ -60,14 +63,26 @@ public final class Reaper implements AutoCloseable {
         Thread.ofPlatform().name("reaper").daemon().start(this::run);
     }
 
+    /** Whatever is thrown, Errors too: no lease would ever end any more. */
     private void run() {
         while (!stopped) {
             try {
-                LockSupport.parkNanos(Math.max(0, look() - ticker.nanos()));
-            } catch (RuntimeException e) {
-                log.error("The reaper goes on after a failure.", e);
+                lookUntilItFails();
+            } catch (Throwable untold) {
+                // Without memory even the log may fail.
                 LockSupport.parkNanos(LONGEST_NAP.toNanos());
             }
+        }
+    }
+
+    private void lookUntilItFails() {
+        try {
+            while (!stopped) {
+                LockSupport.parkNanos(Math.max(0, look() - ticker.nanos()));
+            }
+        } catch (Throwable e) {
+            LockSupport.parkNanos(LONGEST_NAP.toNanos());
+            log.error("The reaper goes on after a failure.", e);
         }
     }
 
@@ -86,18 +101,29 @@ public final class Reaper implements AutoCloseable {
                     grace.toSeconds());
         }
         for (Agenda.Subject due : agenda.takeDue(now)) {
-            switch (due.kind()) {
-                case LEASE -> leases.expire(due.id(), now, claimsFrom);
-                case RELEASE -> registry.loop(due.id()).ifPresent(releaser::retry);
-                case COMPARISON -> {
-                    agenda.put(now + COMPARE_EVERY.toNanos(), COMPARISON);
-                    releaser.background(inventory::mendAll);
-                    releaser.background(inventory::tendNodes);
-                }
+            try {
+                lookAt(due, now);
+            } catch (Throwable e) {
+                // It is nobody's any more, and those behind it have done nothing wrong.
+                agenda.putNoLater(now + LOOK_AGAIN.toNanos(), due);
+                log.error("{} will be looked at again after a failure.", due, e);
             }
         }
         nextLook = Math.min(agenda.next(), now + LONGEST_NAP.toNanos());
+        releaser.makeRoom();
         return nextLook;
+    }
+
+    private void lookAt(Agenda.Subject due, long now) {
+        switch (due.kind()) {
+            case LEASE -> leases.expire(due.id(), now, claimsFrom);
+            case RELEASE -> registry.loop(due.id()).ifPresent(releaser::retry);
+            case COMPARISON -> {
+                agenda.put(now + COMPARE_EVERY.toNanos(), COMPARISON);
+                releaser.background(inventory::mendAll);
+                releaser.background(inventory::tendNodes);
+            }
+        }
     }
 
     @Override

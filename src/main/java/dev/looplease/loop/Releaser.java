@@ -6,12 +6,13 @@ import java.io.IOException;
 import java.time.Duration;
 import java.util.Map;
 import java.util.Optional;
+import java.util.concurrent.ArrayBlockingQueue;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ExecutorService;
-import java.util.concurrent.Executors;
 import java.util.concurrent.RejectedExecutionException;
 import java.util.concurrent.ThreadLocalRandom;
+import java.util.concurrent.ThreadPoolExecutor;
 import java.util.concurrent.TimeUnit;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
@@ -20,16 +21,13 @@ import org.slf4j.LoggerFactory;
 /**
  * Ends devices that were claimed for release, each as often as it takes: at once where it works, with back-off and jitter
  * where it fails, and within a second of the last close where somebody still holds one open. After
- * {@value #TRIES} failures a device is STUCK: still tried, once a minute. Waiting for a last close is no failure.
+ * {@value #TRIES} failures in a row a device is STUCK: still tried, once a minute. Waiting for a last close is no failure.
  */
 final class Releaser implements AutoCloseable {
 
     static final int TRIES = 8;
 
     private static final Logger log = LoggerFactory.getLogger(Releaser.class);
-
-    /** More than one stuck device needs, few enough that ten thousand leases ending together leave room for requests. */
-    private static final int THREADS = 16;
 
     private static final Duration FIRST_RETRY = Duration.ofMillis(100);
     private static final Duration STUCK_RETRY = Duration.ofMinutes(1);
@@ -44,13 +42,22 @@ final class Releaser implements AutoCloseable {
     private final Agenda agenda;
     private final LoopEvent.Listener events;
     private final Map<String, Effort> efforts = new ConcurrentHashMap<>();
-    private final ExecutorService pool = Executors.newFixedThreadPool(
-            THREADS, Thread.ofPlatform().name("release-", 1).daemon().factory());
+    private final ReleaseThreads pool;
+
+    /** A thread of its own, whatever becomes of releases; and what hangs there does not gather more of its kind. */
+    private final ExecutorService background = new ThreadPoolExecutor(
+            1,
+            1,
+            0,
+            TimeUnit.SECONDS,
+            new ArrayBlockingQueue<>(2),
+            Thread.ofPlatform().name("background").daemon().factory(),
+            new ThreadPoolExecutor.DiscardPolicy());
 
     /**
      * What was tried for one device so far.
      *
-     * @param failures how often clean-up failed
+     * @param failures how often clean-up failed in a row
      * @param freeings how often its users were removed in vain
      * @param freeAgainAt when that is next worth a try
      * @param unasked whether the kernel was not even asked to detach it at the last close
@@ -60,6 +67,10 @@ final class Releaser implements AutoCloseable {
 
         Effort failed() {
             return new Effort(failures + 1, freeings, freeAgainAt, unasked);
+        }
+
+        Effort waited() {
+            return new Effort(0, freeings, freeAgainAt, unasked);
         }
 
         Effort freed(long againAt) {
@@ -81,6 +92,7 @@ final class Releaser implements AutoCloseable {
         this.ticker = ticker;
         this.agenda = agenda;
         this.events = events;
+        this.pool = new ReleaseThreads(ticker);
     }
 
     /** Marks a device for release; it is nobody's any more, whatever the kernel says of it. */
@@ -122,19 +134,20 @@ final class Releaser implements AutoCloseable {
         });
     }
 
-    /** Does something else on the pool that may take its time. */
+    /** Does something that may take its time, one thing after the other; not if the last of its kind is still waiting. */
     void background(Runnable work) {
-        try {
-            pool.execute(() -> {
-                try {
-                    work.run();
-                } catch (RuntimeException e) {
-                    log.error("Work in the background failed.", e);
-                }
-            });
-        } catch (RejectedExecutionException stopping) {
-            log.debug("Not begun any more.", stopping);
-        }
+        background.execute(() -> {
+            try {
+                work.run();
+            } catch (RuntimeException e) {
+                log.error("Work in the background failed.", e);
+            }
+        });
+    }
+
+    /** Lets releases go on beside those that hang; to be called now and then. */
+    void makeRoom() {
+        pool.makeRoom();
     }
 
     /** Releases a marked device on the pool. */
@@ -142,6 +155,10 @@ final class Releaser implements AutoCloseable {
         try {
             return CompletableFuture.supplyAsync(() -> releaseUnlessBusy(loop), pool);
         } catch (RejectedExecutionException stopping) {
+            return CompletableFuture.completedFuture(false);
+        } catch (Error e) {
+            // Of threads there may be none to be had. The device is tried again, and those behind it too.
+            failed(loop, e);
             return CompletableFuture.completedFuture(false);
         }
     }
@@ -175,8 +192,10 @@ final class Releaser implements AutoCloseable {
             if (registry.loop(loop.id()).isEmpty()) {
                 return true;
             }
+            EndReason reason = Optional.ofNullable(loop.standing().endReason()).orElse(EndReason.DELETED);
             try {
                 if (!detach(loop)) {
+                    efforts.computeIfPresent(loop.id(), (id, effort) -> effort.waited());
                     retryAfter(loop, LOOK_AGAIN);
                     Step.RELEASE_WAITING.reached();
                     return false;
@@ -184,14 +203,15 @@ final class Releaser implements AutoCloseable {
                 Step.RELEASE_DETACHED.reached();
                 deleteImage(loop);
                 Step.RELEASE_IMAGE_DELETED.reached();
-            } catch (IOException | RuntimeException e) {
+                registry.forget(loop, reason);
+            } catch (IOException | RuntimeException | Error e) {
+                // An Error too (no thread, no memory, a class that is missing): who is not noted here is tried never
+                // again.
                 failed(loop, e);
                 return false;
             }
             efforts.remove(loop.id());
             agenda.cancel(subject(loop));
-            EndReason reason = Optional.ofNullable(loop.standing().endReason()).orElse(EndReason.DELETED);
-            registry.forget(loop, reason);
             if (loop.wasAnnounced()) {
                 events.happened(event(LoopEvent.Type.DEVICE_RELEASED, loop, reason.toString()));
             }
@@ -242,16 +262,16 @@ final class Releaser implements AutoCloseable {
         }
     }
 
-    private void failed(ManagedLoop loop, Exception e) {
+    private void failed(ManagedLoop loop, Throwable e) {
         Effort effort = efforts.getOrDefault(loop.id(), Effort.NONE).failed();
         int failures = effort.failures();
+        boolean spent = failures >= TRIES;
+        retryAfter(loop, spent ? STUCK_RETRY : backOff(FIRST_RETRY, failures, STUCK_RETRY));
         efforts.put(loop.id(), effort);
         log.atWarn()
                 .addKeyValue("deviceId", loop.id())
                 .setCause(e)
                 .log("Releasing a device failed for the {}. time: {}", failures, e.getMessage());
-        boolean spent = failures >= TRIES;
-        retryAfter(loop, spent ? STUCK_RETRY : backOff(FIRST_RETRY, failures, STUCK_RETRY));
         if (spent && loop.standing().state() != LoopState.STUCK) {
             registry.insist(loop, standing -> standing.with(LoopState.STUCK));
             events.happened(event(LoopEvent.Type.DEVICE_STUCK, loop, e.getMessage()));
@@ -288,14 +308,17 @@ final class Releaser implements AutoCloseable {
     /** Lets the releases under way finish, a bounded time; what is left the kernel still knows. */
     @Override
     public void close() {
+        background.shutdown();
         pool.shutdown();
         try {
-            if (!pool.awaitTermination(5, TimeUnit.SECONDS)) {
-                pool.shutdownNow();
+            if (!pool.awaitTermination(5, TimeUnit.SECONDS) || !background.awaitTermination(1, TimeUnit.SECONDS)) {
+                log.warn("Not everything under way has come to its end.");
             }
         } catch (InterruptedException e) {
-            pool.shutdownNow();
             Thread.currentThread().interrupt();
+        } finally {
+            background.shutdownNow();
+            pool.shutdownNow();
         }
     }
 }

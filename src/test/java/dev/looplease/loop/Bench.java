@@ -29,6 +29,7 @@ import java.util.Optional;
 import java.util.OptionalInt;
 import java.util.OptionalLong;
 import java.util.concurrent.CopyOnWriteArrayList;
+import java.util.concurrent.atomic.AtomicReference;
 import java.util.stream.Stream;
 import org.awaitility.core.ConditionFactory;
 import org.awaitility.core.ThrowingRunnable;
@@ -50,6 +51,7 @@ final class Bench implements AutoCloseable {
     final ManualTicker ticker = new ManualTicker();
     final FaultyLosetup losetup;
     final List<LoopEvent> events = new CopyOnWriteArrayList<>();
+    private final AtomicReference<@Nullable Error> nextEventFails = new AtomicReference<>();
     final Path home;
     final Path images;
     private final Path state;
@@ -106,7 +108,20 @@ final class Bench implements AutoCloseable {
                 limits,
                 ticker,
                 Clock.systemUTC(),
-                events::add);
+                this::happened);
+    }
+
+    private void happened(LoopEvent event) {
+        Error error = nextEventFails.getAndSet(null);
+        if (error != null) {
+            throw error;
+        }
+        events.add(event);
+    }
+
+    /** Stands for whatever the agent may lack in the midst of something: memory, a thread, a class. */
+    void failNextEvent(Error error) {
+        nextEventFails.set(error);
     }
 
     /** The agent goes, as by a normal stop that keeps everything, and another one takes over. */

@@ -138,6 +138,41 @@ class StuckTest {
         bench.inTime(() -> assertThat(bench.managed()).isEmpty());
     }
 
+    /** The fault guarded: sixteen that hang in the kernel, their images on a dead server, ended all other releases. */
+    @Test
+    void thatHangsDelaysNoOther() {
+        LeaseSnapshot lease = bench.lease(60);
+        for (int i = 0; i < 20; i++) {
+            int number = bench.create(lease.id()).observed().orElseThrow().number();
+            bench.losetup.breakDetachOf(number, Fault.HANGS);
+        }
+        LoopSnapshot last = bench.create(lease.id());
+
+        bench.advance(Duration.ofSeconds(61));
+
+        // Sooner than a hang of the bench ends by itself.
+        Bench.soon().atMost(Duration.ofSeconds(12)).untilAsserted(() -> {
+            bench.advance(Duration.ofMillis(500));
+            assertThat(bench.state(last)).isEmpty();
+        });
+        assertThat(bench.managed()).hasSize(20);
+        bench.losetup.heal();
+        bench.inTime(() -> assertThat(bench.managed()).isEmpty());
+    }
+
+    /** The fault guarded: an Error ended the reaper, or what the one lease had before it. */
+    @Test
+    void leasesEndAfterAnError() {
+        List<LoopSnapshot> devices = List.of(bench.create(), bench.create(), bench.create());
+        bench.failNextEvent(new OutOfMemoryError("unable to create native thread"));
+
+        bench.advance(Duration.ofSeconds(61));
+
+        for (LoopSnapshot device : devices) {
+            bench.inTime(() -> assertThat(bench.state(device)).isEmpty());
+        }
+    }
+
     /** An hour of waiting for a process, looked at three times a second. */
     @Test
     void isNeverWhoOnlyWaitsForALastClose() throws IOException {
