@@ -3,8 +3,6 @@ package dev.looplease;
 import dev.looplease.loop.LoopService;
 import jakarta.annotation.PostConstruct;
 import jakarta.annotation.PreDestroy;
-import java.util.concurrent.CountDownLatch;
-import java.util.concurrent.TimeUnit;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 import org.springframework.boot.availability.AvailabilityChangeEvent;
@@ -20,22 +18,16 @@ import org.springframework.stereotype.Component;
 
 /**
  * Starts and stops the agent in the right order: the port opens first, then recovery runs, then everything is served;
- * at the end nothing new is let in, what is under way finishes, and whatever hangs the process ends in time.
+ * at the end nothing new is let in, and what is under way finishes.
  */
 @Component
 class AgentLifecycle {
 
     private static final Logger log = LoggerFactory.getLogger(AgentLifecycle.class);
 
-    /** SIGTERM to the end: Kubernetes gives 30 s by default, systemd 90 s, impatient people less. */
-    private static final long STOP_WITHIN_SECONDS = 18;
-
-    private static final int EX_SOFTWARE = 70;
-
     private final LoopService service;
     private final LoopleaseProperties properties;
     private final ApplicationContext context;
-    private final CountDownLatch stopped = new CountDownLatch(1);
 
     AgentLifecycle(LoopService service, LoopleaseProperties properties, ApplicationContext context) {
         this.service = service;
@@ -71,24 +63,11 @@ class AgentLifecycle {
     void close(ContextClosedEvent closed) {
         if (closed.getApplicationContext().equals(context)) {
             service.stop();
-            Thread.ofPlatform().name("stop-watchdog").daemon().start(this::haltIfStuck);
-        }
-    }
-
-    private void haltIfStuck() {
-        try {
-            if (!stopped.await(STOP_WITHIN_SECONDS, TimeUnit.SECONDS)) {
-                log.error("Stopping takes too long; what is left is for the next start to clean up.");
-                Runtime.getRuntime().halt(EX_SOFTWARE);
-            }
-        } catch (InterruptedException e) {
-            Thread.currentThread().interrupt();
         }
     }
 
     @PreDestroy
     void stop() {
         service.close(properties.onShutdown() == LoopleaseProperties.OnShutdown.RELEASE);
-        stopped.countDown();
     }
 }

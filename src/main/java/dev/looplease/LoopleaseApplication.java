@@ -35,6 +35,7 @@ public class LoopleaseApplication {
             System.err.printf("There is no command %s.%n%s%n", stray.get(), USAGE);
             System.exit(WRONG_USAGE);
         }
+        StopWatchdog.watch();
         SpringApplication.run(LoopleaseApplication.class, args);
     }
 }

@@ -71,21 +71,39 @@ class StopTest extends AgentProcessTest {
         first.serving().create("sizeMb", 1).expect(201);
     }
 
-    /** A losetup that answers the second question only when it is told to: the first is asked before the port opens. */
-    private Map<String, String> slowLosetup(Path gate) throws IOException {
+    /** A losetup that first does something else. */
+    private Map<String, String> losetup(String first) throws IOException {
         Path bin = Files.createDirectory(home.resolve("bin"));
-        String real = Kernel.output("sh", "-c", "command -v losetup");
         Path script = bin.resolve("losetup");
         Files.writeString(script, """
                 #!/bin/sh
-                case "$*" in *--version*) exec %1$s "$@" ;; esac
-                if ! mkdir %2$s/asked 2> /dev/null; then
-                  until [ -e %2$s/open ]; do sleep 0.05; done
-                fi
-                exec %1$s "$@"
-                """.formatted(real, gate));
+                %s
+                exec %s "$@"
+                """.formatted(first, Kernel.output("sh", "-c", "command -v losetup")));
         Files.setPosixFilePermissions(script, PosixFilePermissions.fromString("rwx------"));
         return Map.of("PATH", bin + ":" + System.getenv("PATH"));
+    }
+
+    /** One that answers the second question only when it is told to: the first is asked before the port opens. */
+    private Map<String, String> slowLosetup(Path gate) throws IOException {
+        return losetup("""
+                case "$*" in *--version*) ;; *)
+                  if ! mkdir %1$s/asked 2> /dev/null; then
+                    until [ -e %1$s/open ]; do [ -d %1$s ] || exit 1; sleep 0.05; done
+                  fi
+                esac
+                """.formatted(gate));
+    }
+
+    /** One that hangs in what is asked like that, as long as there is the directory {@code hung}; then it fails. */
+    private Map<String, String> hangingLosetup(String question, Path hung) throws IOException {
+        return losetup("""
+                case "$*" in %s)
+                  mkdir -p %2$s
+                  while [ -d %2$s ]; do sleep 0.05; done
+                  exit 1
+                esac
+                """.formatted(question, hung));
     }
 
     @Test
@@ -203,5 +221,82 @@ class StopTest extends AgentProcessTest {
         assertThat(next.managed()).isEmpty();
         assertThat(next.items("/leases")).isEmpty();
         next.lease(group.id()).expect(404);
+    }
+
+    // Stopping while something hangs
+
+    private static void endsInTime(AgentProcess process) {
+        process.signal("TERM");
+        process.ended(LONGEST_STOP);
+    }
+
+    @Test
+    void endsInTimeThoughAReleaseHangs() throws IOException {
+        Path hung = home.resolve("hung");
+        AgentProcess process = tracked(AgentProcess.start(
+                home,
+                hangingLosetup("*--detach*", hung),
+                "--looplease.backend=losetup",
+                "--looplease.on-shutdown=release"));
+        process.serving().create("sizeMb", 1).expect(201);
+
+        endsInTime(process);
+
+        assertThat(hung).exists();
+        Files.delete(hung);
+        Agent next = start("--looplease.backend=losetup").serving();
+        soon().until(() -> next.managed().isEmpty());
+        assertThat(nothingIsLeft()).isTrue();
+    }
+
+    @Test
+    void endsInTimeThoughARequestHangs() throws Exception {
+        Path hung = home.resolve("hung");
+        AgentProcess process =
+                tracked(AgentProcess.start(home, hangingLosetup("*--find*", hung), "--looplease.backend=losetup"));
+        Agent agent = process.serving();
+        Thread client = Thread.ofPlatform().start(() -> {
+            try {
+                agent.create("sizeMb", 1);
+            } catch (RuntimeException cutOff) {
+                // Whether it is answered is not what this is about.
+            }
+        });
+        soon().until(() -> Files.exists(hung));
+
+        endsInTime(process);
+
+        client.join();
+        Files.delete(hung);
+        Agent next = start("--looplease.backend=losetup").serving();
+        soon().until(() -> next.managed().isEmpty());
+        assertThat(nothingIsLeft()).isTrue();
+    }
+
+    @Test
+    void endsInTimeThoughItsRecoveryHangs() throws IOException {
+        try (ForeignDevice foreign = ForeignDevice.in(home)) {
+            String before = foreign.look();
+            Path gate = Files.createDirectory(home.resolve("gate"));
+            AgentProcess process = tracked(AgentProcess.start(home, slowLosetup(gate), "--looplease.backend=losetup"));
+            process.listening().get("/leases").refused(503, "recovering");
+
+            endsInTime(process);
+
+            assertThat(foreign.look()).isEqualTo(before);
+        }
+    }
+
+    /** The fault: Boot closes a context only when it has started, and until then nobody looked at the time. */
+    @Test
+    void endsInTimeThoughItHangsBeforeItsPortOpens() throws IOException {
+        Path hung = home.resolve("hung");
+        AgentProcess process =
+                tracked(AgentProcess.start(home, hangingLosetup("*--list*", hung), "--looplease.backend=losetup"));
+        soon().until(() -> Files.exists(hung));
+
+        endsInTime(process);
+
+        Files.delete(hung);
     }
 }
