@@ -7,6 +7,7 @@
 # Usage: packaging/prepare.sh JAR DIRECTORY          both
 #        packaging/prepare.sh unpack JAR DIRECTORY
 #        packaging/prepare.sh train DIRECTORY
+#        packaging/prepare.sh beans CLASSPATH DIRECTORY   only the classes that Spring works out; for tests
 # Then:  java @DIRECTORY/java.options -jar DIRECTORY/looplease.jar
 set -euo pipefail
 
@@ -17,16 +18,21 @@ trap 'rm -rf "$scratch"' EXIT
 
 unpack() {
   local jar=$1 to=$2
-  mkdir -p "$scratch/aot/sources" "$scratch/aot/classes"
   cp -p "$jar" "$scratch/looplease.jar"
   "${bin}java" -Djarmode=tools -jar "$scratch/looplease.jar" extract --force --destination "$to"
-  local path="$to/looplease.jar:$to/lib/*"
+  beans "$to/looplease.jar:$to/lib/*" "$scratch/beans"
+  "${bin}jar" --update --file "$to/looplease.jar" -C "$scratch/beans" .
+}
+
+# Classes that make the beans of the agent on that class path.
+beans() {
+  local path=$1 to=$2
+  mkdir -p "$scratch/aot" "$to"
   "${bin}java" -cp "$path" org.springframework.boot.SpringApplicationAotProcessor dev.looplease.LoopleaseApplication \
-    "$scratch/aot/sources" "$scratch/aot/classes" "$scratch/aot/classes" dev.looplease looplease > "$scratch/log" 2>&1 \
+    "$scratch/aot" "$to" "$to" dev.looplease looplease > "$scratch/log" 2>&1 \
     || { cat "$scratch/log" >&2; return 1; }
-  find "$scratch/aot/sources" -name '*.java' > "$scratch/sources"
-  "${bin}javac" -nowarn -proc:none -parameters -d "$scratch/aot/classes" -cp "$path" "@$scratch/sources"
-  "${bin}jar" --update --file "$to/looplease.jar" -C "$scratch/aot/classes" .
+  find "$scratch/aot" -name '*.java' > "$scratch/sources"
+  "${bin}javac" -nowarn -proc:none -parameters -d "$to" -cp "$path" "@$scratch/sources"
 }
 
 train() {
@@ -90,6 +96,7 @@ ask() {
 
 case $1 in
   unpack) unpack "$2" "$3" ;;
+  beans) beans "$2" "$3" ;;
   train) train "$(cd "$2" && pwd)" ;;
   *)
     unpack "$1" "$2"

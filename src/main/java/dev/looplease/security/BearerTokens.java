@@ -8,11 +8,13 @@ import java.util.Optional;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
+import org.springframework.core.NestedExceptionUtils;
 import org.springframework.http.HttpHeaders;
 import org.springframework.security.authentication.AuthenticationManager;
 import org.springframework.security.authentication.AuthenticationServiceException;
 import org.springframework.security.core.Authentication;
 import org.springframework.security.core.AuthenticationException;
+import org.springframework.security.oauth2.jwt.JwtDecoderInitializationException;
 import org.springframework.security.oauth2.server.resource.authentication.BearerTokenAuthenticationToken;
 import org.springframework.security.web.authentication.AuthenticationConverter;
 
@@ -63,8 +65,10 @@ final class BearerTokens implements AuthenticationManager, AuthenticationConvert
             return Objects.requireNonNull(provider.authenticate(presented));
         } catch (RefusedException e) {
             throw e;
-        } catch (AuthenticationServiceException e) {
-            log.warn("A signed token could not be checked: {}", e.getMessage());
+        } catch (AuthenticationServiceException | JwtDecoderInitializationException e) {
+            log.warn(
+                    "A signed token could not be checked: {}",
+                    NestedExceptionUtils.getMostSpecificCause(e).toString());
             throw RefusedException.because(new LoopException.ProviderUnavailable());
         } catch (AuthenticationException e) {
             throw RefusedException.unknown();

@@ -27,7 +27,9 @@ final class FirstToken {
     private static final Logger log = LoggerFactory.getLogger(FirstToken.class);
 
     private static final String FILE = "token";
-    private static final String OWNER = "operator";
+    /** Whose things are what is made with it. */
+    static final String OWNER = "operator";
+
     private static final Set<PosixFilePermission> MODE = PosixFilePermissions.fromString("rw-------");
 
     private FirstToken() {}

@@ -5,20 +5,16 @@ import java.io.IOException;
 import java.nio.file.Path;
 import java.time.Clock;
 import java.util.List;
-import java.util.Optional;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
-import org.springframework.beans.factory.ObjectProvider;
 import org.springframework.beans.factory.annotation.Qualifier;
 import org.springframework.boot.context.properties.EnableConfigurationProperties;
+import org.springframework.boot.security.oauth2.server.resource.autoconfigure.OAuth2ResourceServerProperties;
 import org.springframework.context.annotation.Bean;
 import org.springframework.context.annotation.Configuration;
-import org.springframework.security.authentication.AuthenticationManager;
 import org.springframework.security.config.annotation.web.builders.HttpSecurity;
 import org.springframework.security.config.annotation.web.configurers.AbstractHttpConfigurer;
 import org.springframework.security.config.observation.SecurityObservationSettings;
-import org.springframework.security.oauth2.jwt.JwtDecoder;
-import org.springframework.security.oauth2.server.resource.authentication.JwtAuthenticationProvider;
 import org.springframework.security.oauth2.server.resource.web.authentication.BearerTokenAuthenticationFilter;
 import org.springframework.security.web.SecurityFilterChain;
 import org.springframework.security.web.access.intercept.AuthorizationFilter;
@@ -30,7 +26,7 @@ import org.springframework.web.servlet.HandlerExceptionResolver;
 
 /** Puts the door together: everything but {@link OpenPaths} needs to know who asks. */
 @Configuration(proxyBeanMethods = false)
-@EnableConfigurationProperties(AccessProperties.class)
+@EnableConfigurationProperties({AccessProperties.class, OAuth2ResourceServerProperties.class})
 class SecurityConfiguration {
 
     private static final Logger log = LoggerFactory.getLogger(SecurityConfiguration.class);
@@ -42,11 +38,17 @@ class SecurityConfiguration {
     }
 
     @Bean
+    IdentityProvider identityProvider(
+            OAuth2ResourceServerProperties settings, AccessProperties properties, Callers callers) {
+        return new IdentityProvider(settings.getJwt(), new SignedTokens(properties.jwt(), callers));
+    }
+
+    @Bean
     CredentialStore credentialStore(
             AccessProperties properties,
             Callers callers,
             Clock clock,
-            ObjectProvider<JwtDecoder> provider,
+            IdentityProvider provider,
             @Qualifier("stateDirectory") StateDirectory state)
             throws IOException {
         Path named = properties.tokensFile();
@@ -54,7 +56,7 @@ class SecurityConfiguration {
                 named == null ? state.path().resolve("tokens.yaml") : named, new TokensYaml(callers), clock);
         boolean configured = named != null
                 || file.exists()
-                || provider.getIfAvailable() != null
+                || provider.tokens().isPresent()
                 || properties.auth() == AccessProperties.Auth.NONE;
         if (named != null && !file.exists()) {
             throw new TokensFileException(named, "there is none. Make one, or take looplease.tokens-file away");
@@ -64,15 +66,21 @@ class SecurityConfiguration {
     }
 
     @Bean
+    WrongTokens wrongTokens() {
+        return new WrongTokens();
+    }
+
+    @Bean
     SecurityFilterChain door(
             HttpSecurity http,
             AccessProperties properties,
             Callers callers,
             CredentialStore credentials,
-            ObjectProvider<JwtDecoder> provider,
+            IdentityProvider provider,
+            WrongTokens wrongTokens,
             Clock clock,
             @Qualifier("handlerExceptionResolver") HandlerExceptionResolver problems) {
-        Refusals refusals = new Refusals(problems, new WrongTokens());
+        Refusals refusals = new Refusals(problems, wrongTokens);
         http.securityMatcher(new NegatedRequestMatcher(new OpenPaths()))
                 // No cookie ever says who asks, so there is no session, nothing that another site's page could use (the
                 // guard against browsers keeps it out, client certificate or not), and nobody to log in or out.
@@ -93,11 +101,7 @@ class SecurityConfiguration {
             http.addFilterAt(
                     new Everybody(new CallerAuthentication(callers.anonymous())), AnonymousAuthenticationFilter.class);
         } else {
-            BearerTokens tokens = new BearerTokens(
-                    credentials,
-                    Optional.ofNullable(provider.getIfAvailable())
-                            .map(decoder -> signed(decoder, new SignedTokens(properties.jwt(), callers))),
-                    clock);
+            BearerTokens tokens = new BearerTokens(credentials, provider.tokens(), clock);
             // Not by http.oauth2ResourceServer: that also answers /.well-known/oauth-protected-resource, to everybody.
             BearerTokenAuthenticationFilter bearer = new BearerTokenAuthenticationFilter(tokens, tokens);
             bearer.setAuthenticationEntryPoint(refusals);
@@ -108,12 +112,6 @@ class SecurityConfiguration {
         http.addFilterAfter(new RequestRates(refusals, System::nanoTime), AuthorizationFilter.class);
         http.addFilterAfter(new AuditedCaller(), AnonymousAuthenticationFilter.class);
         return http.build();
-    }
-
-    private static AuthenticationManager signed(JwtDecoder decoder, SignedTokens converter) {
-        JwtAuthenticationProvider provider = new JwtAuthenticationProvider(decoder);
-        provider.setJwtAuthenticationConverter(converter);
-        return provider::authenticate;
     }
 
     /** The paths are its business; what is in headers and parameters is judged where it is used, with a reason. */

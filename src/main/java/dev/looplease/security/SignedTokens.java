@@ -5,6 +5,7 @@ import dev.looplease.loop.LoopException;
 import java.util.Collection;
 import java.util.Map;
 import java.util.Optional;
+import java.util.Set;
 import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 import org.springframework.core.convert.converter.Converter;
@@ -13,6 +14,9 @@ import org.springframework.security.oauth2.jwt.Jwt;
 
 /** Reads who and which role from an identity provider's token, once its signature and times are checked. */
 final class SignedTokens implements Converter<Jwt, AbstractAuthenticationToken> {
+
+    /** Of what was made before anybody was configured: no provider's user inherits it. */
+    private static final Set<String> RESERVED = Set.of(Caller.ANONYMOUS, FirstToken.OWNER);
 
     private final AccessProperties.Jwt claims;
     private final Callers callers;
@@ -26,6 +30,9 @@ final class SignedTokens implements Converter<Jwt, AbstractAuthenticationToken> 
     public AbstractAuthenticationToken convert(Jwt token) {
         if (!(claim(token, claims.nameClaim()) instanceof String name)) {
             throw refused("The token says no name: " + claims.nameClaim() + " is missing.");
+        }
+        if (RESERVED.contains(name)) {
+            throw refused("The token's " + claims.nameClaim() + " is a name that the agent itself gives.");
         }
         Caller.Role role = texts(claim(token, claims.roleClaim()))
                 .flatMap(text -> Roles.parse(text).stream())

@@ -49,15 +49,14 @@ final class AgentProcess implements AutoCloseable {
                 "-XX:TieredStopAtLevel=1",
                 "-XX:+UseSerialGC",
                 "--enable-native-access=ALL-UNNAMED",
-                "-cp",
-                System.getProperty("java.class.path"),
+                "-Dlooplease.auth=none",
                 LoopleaseApplication.class.getName(),
                 "--server.port=0",
-                "--looplease.auth=none",
                 "--looplease.state-dir=" + home.resolve("state")));
         command.addAll(List.of(arguments));
         ProcessBuilder builder =
                 new ProcessBuilder(command).redirectErrorStream(true).redirectOutput(log.toFile());
+        builder.environment().put("CLASSPATH", System.getProperty("java.class.path"));
         builder.environment().putAll(environment);
         return new AgentProcess(builder.start(), log);
     }
