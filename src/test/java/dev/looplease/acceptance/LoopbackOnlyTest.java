@@ -11,6 +11,7 @@ import org.junit.jupiter.api.extension.ExtendWith;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.ValueSource;
 import org.springframework.boot.SpringApplication;
 import org.springframework.boot.test.system.CapturedOutput;
 import org.springframework.boot.test.system.OutputCaptureExtension;
@@ -33,9 +34,20 @@ class LoopbackOnlyTest {
         "management.server.address, --management.server.port=0"
     })
     void refusesToStart(String property, String arguments, CapturedOutput output) throws IOException {
+        refuses("none", property, arguments, output);
+    }
+
+    /** The fault: what only Spring took for "none" was let start on every address, and everybody was an operator. */
+    @ParameterizedTest
+    @ValueSource(strings = {"none ", " none", "none\r", "NONE", "NO-NE", "n_o_n_e"})
+    void howeverItIsWritten(String none, CapturedOutput output) throws IOException {
+        refuses(none, "server.address", "--server.address=0.0.0.0", output);
+    }
+
+    private void refuses(String auth, String property, String arguments, CapturedOutput output) throws IOException {
         String[] all = Stream.concat(
                         Stream.of(
-                                "--looplease.auth=none",
+                                "--looplease.auth=" + auth,
                                 "--server.port=0",
                                 "--looplease.state-dir=" + home.resolve("state")),
                         Stream.of(arguments.split(" ", -1)))

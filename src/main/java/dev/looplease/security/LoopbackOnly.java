@@ -1,10 +1,11 @@
-package dev.looplease;
+package dev.looplease.security;
 
 import java.net.InetAddress;
 import org.jspecify.annotations.Nullable;
 import org.springframework.beans.factory.config.BeanFactoryPostProcessor;
 import org.springframework.beans.factory.config.ConfigurableListableBeanFactory;
 import org.springframework.boot.actuate.autoconfigure.web.server.ManagementPortType;
+import org.springframework.boot.context.properties.bind.Binder;
 import org.springframework.context.EnvironmentAware;
 import org.springframework.core.env.Environment;
 import org.springframework.stereotype.Component;
@@ -30,18 +31,20 @@ class LoopbackOnly implements BeanFactoryPostProcessor, EnvironmentAware {
         if (environment == null) {
             throw new IllegalStateException("no environment");
         }
-        if (!environment.getProperty(AUTH, "token").equalsIgnoreCase("none")) {
+        Binder settings = Binder.get(environment);
+        // Bound as it will be later: "NONE ", say, means the same.
+        if (settings.bind(AUTH, AccessProperties.Auth.class).orElse(null) != AccessProperties.Auth.NONE) {
             return;
         }
-        check(environment, "server.address", true);
+        check(settings, "server.address", true);
         // Without an address of its own, a separate management port listens on every address, whatever server.address
         // is.
         boolean ownPort = ManagementPortType.get(environment) == ManagementPortType.DIFFERENT;
-        check(environment, "management.server.address", ownPort);
+        check(settings, "management.server.address", ownPort);
     }
 
-    private static void check(Environment environment, String property, boolean required) {
-        InetAddress address = environment.getProperty(property, InetAddress.class);
+    private static void check(Binder settings, String property, boolean required) {
+        InetAddress address = settings.bind(property, InetAddress.class).orElse(null);
         boolean loopback = address == null ? !required : address.isLoopbackAddress();
         if (!loopback) {
             throw new NotLoopbackException(property, address == null ? "every address" : address.getHostAddress());

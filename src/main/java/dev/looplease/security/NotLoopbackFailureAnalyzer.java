@@ -1,4 +1,4 @@
-package dev.looplease;
+package dev.looplease.security;
 
 import org.springframework.boot.diagnostics.AbstractFailureAnalyzer;
 import org.springframework.boot.diagnostics.FailureAnalysis;
