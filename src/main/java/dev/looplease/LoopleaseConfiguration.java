@@ -14,7 +14,10 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Clock;
+import java.util.List;
+import org.jspecify.annotations.Nullable;
 import org.springframework.beans.factory.annotation.Qualifier;
+import org.springframework.beans.factory.annotation.Value;
 import org.springframework.boot.context.properties.EnableConfigurationProperties;
 import org.springframework.context.annotation.Bean;
 import org.springframework.context.annotation.Configuration;
@@ -37,10 +40,23 @@ class LoopleaseConfiguration {
         return Losetups.select(properties.backend(), properties.nodePolicy());
     }
 
+    /** @param tokens the tokens file, where one is named; it must not be lent out, wherever it is */
     @Bean
-    ImageStore imageStore(LoopleaseProperties properties, @Qualifier("stateDirectory") StateDirectory state)
+    ImageStore imageStore(
+            LoopleaseProperties properties,
+            @Qualifier("stateDirectory") StateDirectory state,
+            @Value("${looplease.tokens-file:#{null}}") @Nullable Path tokens)
             throws IOException {
-        return new ImageStore(properties.imagesDirectory(), properties.imageRoots(), state.path());
+        List<Path> own =
+                tokens == null || !Files.exists(tokens) ? List.of(state.path()) : List.of(state.path(), tokens);
+        try {
+            return new ImageStore(properties.imagesDirectory(), properties.imageRoots(), own);
+        } catch (IllegalArgumentException e) {
+            throw new SettingException(
+                    "looplease.images-dir: " + e.getMessage() + ".",
+                    "Name a directory of its own in looplease.images-dir, or leave that out.",
+                    e);
+        }
     }
 
     @Bean

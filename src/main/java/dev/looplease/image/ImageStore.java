@@ -53,11 +53,14 @@ public final class ImageStore implements Closeable {
      * @param roots further directories that clients may name; they must exist
      */
     public ImageStore(Path imagesDirectory, List<Path> roots) throws IOException {
-        this(imagesDirectory, roots, null);
+        this(imagesDirectory, roots, List.of());
     }
 
-    /** @param closed a directory whose files are nobody's image, even inside a root: the agent's own; null for none */
-    public ImageStore(Path imagesDirectory, List<Path> roots, @Nullable Path closed) throws IOException {
+    /**
+     * @param closed the agent's own files and directories, which are nobody's image, even inside a root
+     * @throws IllegalArgumentException when the images directory is one of those, or around one
+     */
+    public ImageStore(Path imagesDirectory, List<Path> roots, List<Path> closed) throws IOException {
         Files.createDirectories(
                 imagesDirectory, PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rwx------")));
         this.roots = new Roots(

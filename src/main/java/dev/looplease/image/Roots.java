@@ -9,7 +9,6 @@ import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
-import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -27,22 +26,26 @@ final class Roots implements Closeable {
     private static final int MAX_NAME_BYTES = 255;
 
     private final List<Root> roots = new ArrayList<>();
-    private final @Nullable Path closed;
+    private final List<Path> closed;
 
     /** A root, its real path, and that path as the operator spelled it: perhaps over symbolic links. */
     private record Root(Fd directory, Path real, Path spelled) {}
 
     /**
      * @param directories the images directory first
-     * @param closed what no client's path leads to, although it is in a root; null for nothing
+     * @param closed files and directories that no client's path leads to, although they are in a root
+     * @throws IllegalArgumentException when the images directory is one of those, or around one
      */
-    Roots(List<Path> directories, @Nullable Path closed) throws IOException {
+    Roots(List<Path> directories, List<Path> closed) throws IOException {
         try {
-            this.closed = closed == null ? null : closed.toRealPath();
+            this.closed = real(closed);
             for (Path directory : directories) {
                 Path real = directory.toRealPath();
                 if (real.getNameCount() == 0) {
                     log.warn("The whole filesystem is allowed for images: clients can lend out any file of this host");
+                }
+                if (roots.isEmpty()) {
+                    requireApart(real);
                 }
                 roots.add(
                         new Root(Posix.open(real, Posix.O_PATH | Posix.O_DIRECTORY), real, directory.toAbsolutePath()));
@@ -50,6 +53,23 @@ final class Roots implements Closeable {
         } catch (IOException | RuntimeException e) {
             try (this) {
                 throw e;
+            }
+        }
+    }
+
+    private static List<Path> real(List<Path> paths) throws IOException {
+        List<Path> real = new ArrayList<>();
+        for (Path path : paths) {
+            real.add(path.toRealPath());
+        }
+        return real;
+    }
+
+    private void requireApart(Path images) {
+        for (Path own : closed) {
+            if (own.startsWith(images)) {
+                throw new IllegalArgumentException(
+                        "the directory " + images + " holds " + own + ", which is no image and must not become one");
             }
         }
     }
@@ -84,12 +104,15 @@ final class Roots implements Closeable {
         return location;
     }
 
-    /** Unless the images directory is there, or the operator has named what is inside. */
+    /** Unless the operator has named a root inside of what is closed. */
     private boolean isClosed(Root root, Path real) {
-        boolean meant = closed != null
-                && (root.equals(roots.getFirst())
-                        || (root.real().startsWith(closed) && !root.real().equals(closed)));
-        return closed != null && real.startsWith(closed) && !meant;
+        for (Path own : closed) {
+            boolean meant = root.real().startsWith(own) && !root.real().equals(own);
+            if (real.startsWith(own) && !meant) {
+                return true;
+            }
+        }
+        return false;
     }
 
     private static void check(Path path) throws ImageException {

@@ -14,12 +14,14 @@ class OwnFilesTest extends AgentProcessTest {
 
     @Test
     void areNobodysImages() throws IOException {
-        Agent agent = start("--looplease.image-roots=" + home).serving();
+        Path tokens = Tokens.write(home);
+        Agent agent = start("--looplease.image-roots=" + home, "--looplease.tokens-file=" + tokens)
+                .serving();
         Path journal = home.resolve("state/journal");
         assertThat(journal).exists();
         Path disk = Files.write(home.resolve("state/disk"), new byte[1024]);
 
-        for (Path own : new Path[] {journal, disk}) {
+        for (Path own : new Path[] {journal, disk, tokens}) {
             agent.create("imagePath", own.toString(), "reuseFile", true, "readOnly", true)
                     .refusedField("imagePath");
         }

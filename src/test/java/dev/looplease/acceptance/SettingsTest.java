@@ -72,6 +72,16 @@ class SettingsTest {
     }
 
     @Test
+    void refusesAnImagesDirectoryAroundTheStateDirectory(CapturedOutput output) throws IOException {
+        refuses(
+                output,
+                "looplease.images-dir: the directory " + home.toRealPath() + " holds "
+                        + home.toRealPath().resolve("state"),
+                "a directory of its own",
+                "--looplease.images-dir=" + home);
+    }
+
+    @Test
     void refusesAStateDirectoryThatIsNone(CapturedOutput output) throws IOException {
         Files.writeString(home.resolve("state"), "");
 

@@ -343,7 +343,7 @@ class ImageStoreTest {
         Path around = Files.createDirectory(temp.toRealPath().resolve("around"));
         Path own = Files.createDirectory(around.resolve("state"));
         Path token = Files.writeString(own.resolve("token"), "secret");
-        try (ImageStore closed = new ImageStore(own.resolve("images"), List.of(around), own)) {
+        try (ImageStore closed = new ImageStore(own.resolve("images"), List.of(around), List.of(own, token))) {
             assertThatExceptionOfType(ImageException.OutsideRoots.class)
                     .isThrownBy(() -> closed.openExisting(token, true));
             assertThatExceptionOfType(ImageException.OutsideRoots.class)
@@ -355,10 +355,27 @@ class ImageStoreTest {
             closed.create(ID, around.resolve("new"), 4096, Allocation.SPARSE).close();
         }
         Path named = Files.createDirectory(own.resolve("named"));
-        try (ImageStore closed = new ImageStore(own, List.of(own, named), own);
-                OpenImage image = closed.create(ID, null, 4096, Allocation.SPARSE)) {
-            closed.reopen(image.file(), true).close();
+        Path tokens = Files.writeString(named.resolve("tokens.yaml"), "tokens: []");
+        try (ImageStore closed = new ImageStore(own.resolve("images"), List.of(own, named), List.of(own, tokens))) {
             closed.create(ID, named.resolve("new"), 4096, Allocation.SPARSE).close();
+            for (Path secret : List.of(token, tokens)) {
+                assertThatExceptionOfType(ImageException.OutsideRoots.class)
+                        .isThrownBy(() -> closed.openExisting(secret, true));
+            }
+        }
+    }
+
+    /** The fault: whatever is in the images directory is lent out, and that were the agent's own files. */
+    @Test
+    void refusesAnImagesDirectoryAroundTheAgentsOwnFiles() throws IOException {
+        Path outer = temp.toRealPath().resolve("around");
+        Path own = Files.createDirectories(outer.resolve("state"));
+        Path spelled = Files.createSymbolicLink(temp.resolve("spelled"), own);
+
+        for (Path around : List.of(own, outer, spelled)) {
+            assertThatIllegalArgumentException()
+                    .isThrownBy(() -> new ImageStore(around, List.of(), List.of(own)))
+                    .withMessageContaining(own.toString());
         }
     }
 
