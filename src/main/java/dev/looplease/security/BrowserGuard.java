@@ -9,6 +9,7 @@ import java.net.URI;
 import java.util.Locale;
 import java.util.Optional;
 import java.util.Set;
+import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 import org.springframework.http.HttpHeaders;
 import org.springframework.http.HttpStatus;
@@ -57,14 +58,16 @@ final class BrowserGuard extends OncePerRequestFilter {
             // HTTP/1.0, or a program that knows no name: every browser knows one.
             return Optional.empty();
         }
-        // Of an absolute request line the web server has taken the name from there.
-        String name = OwnNames.bare(request.getServerName());
-        return names.contain(name, request.getLocalAddr())
-                ? Optional.empty()
-                : refusal(
+        // The second is another where a proxy forwards it, or in an absolute request line. That excuses no wrong one
+        // in the first, which alone no page can forge: anybody may add X-Forwarded-Host.
+        return Stream.of(OwnNames.hostOf(host), request.getServerName())
+                .map(OwnNames::bare)
+                .filter(name -> !names.contain(name, request.getLocalAddr()))
+                .findFirst()
+                .flatMap(name -> refusal(
                         "host-refused",
                         "Not this agent's name",
-                        name + " is not a name of this agent. If it should be, add it to looplease.allowed-hosts.");
+                        name + " is not a name of this agent. If it should be, add it to looplease.allowed-hosts."));
     }
 
     private Optional<ErrorResponseException> crossSiteRefusal(HttpServletRequest request) {

@@ -45,6 +45,12 @@ final class OwnNames {
                 || (connectedTo != null && isAddress(name) && sameAddress(name, bare(connectedTo)));
     }
 
+    /** The host in what a Host header says, {@code host:port}. */
+    static String hostOf(String authority) {
+        int colon = authority.lastIndexOf(':');
+        return colon > authority.lastIndexOf(']') ? authority.substring(0, colon) : authority;
+    }
+
     /** Lower case, without the brackets and zone of an IPv6 address, and without the dot of a complete name. */
     static String bare(String name) {
         String bare = name.strip().toLowerCase(Locale.ROOT);
