@@ -54,7 +54,7 @@ final class FirstToken {
         } else {
             log.info("No tokens are configured, so the one in {} counts, for an operator.", file);
         }
-        Set<PosixFilePermission> extra = EnumSet.copyOf(Files.getPosixFilePermissions(file));
+        Set<PosixFilePermission> extra = EnumSet.copyOf(TokensFile.requireOnlyOwnerWrites(file));
         extra.removeAll(MODE);
         if (!extra.isEmpty()) {
             log.warn("{} can be read by others than its owner: chmod 0600.", file);

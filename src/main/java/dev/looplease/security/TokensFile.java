@@ -23,6 +23,11 @@ final class TokensFile {
     /** Written so short a time ago, it may be written again within one tick of the filesystem's clock. */
     private static final Duration FRESH = Duration.ofSeconds(2);
 
+    private static final Integer ROOT = 0;
+
+    /** As whom this process works with files. */
+    private static final Path SELF = Path.of("/proc/self");
+
     private final Path path;
     private final TokensYaml yaml;
     private final Clock clock;
@@ -70,7 +75,9 @@ final class TokensFile {
             }
             // A broken one is complained of once, not at each look.
             last = now.modified().toInstant().isBefore(clock.instant().minus(FRESH)) ? now : null;
-            checkMode();
+            if (requireOnlyOwnerWrites(path).contains(PosixFilePermission.OTHERS_READ)) {
+                log.warn("The tokens file {} can be read by everybody on this host: chmod 0600.", path);
+            }
             return Optional.of(yaml.parse(Files.readString(path)));
         } catch (IOException e) {
             last = null;
@@ -81,13 +88,22 @@ final class TokensFile {
         }
     }
 
-    private void checkMode() throws IOException {
-        Set<PosixFilePermission> mode = Files.getPosixFilePermissions(path);
-        if (mode.contains(PosixFilePermission.OTHERS_WRITE)) {
-            throw new TokensFileException(path, "everybody may write it, and so become an operator: chmod 0600");
+    /**
+     * Refuses a file that somebody else may write, and so become an operator: root's or the agent's own it must be, and
+     * nobody's but its owner's to change.
+     *
+     * @return its permissions
+     */
+    static Set<PosixFilePermission> requireOnlyOwnerWrites(Path file) throws IOException {
+        Object owner = Files.getAttribute(file, "unix:uid");
+        if (!owner.equals(ROOT) && !owner.equals(Files.getAttribute(SELF, "unix:uid"))) {
+            throw new TokensFileException(file, "it is another user's, who could become an operator: chown root");
         }
-        if (mode.contains(PosixFilePermission.OTHERS_READ)) {
-            log.warn("The tokens file {} can be read by everybody on this host: chmod 0600.", path);
+        Set<PosixFilePermission> mode = Files.getPosixFilePermissions(file);
+        if (mode.contains(PosixFilePermission.GROUP_WRITE) || mode.contains(PosixFilePermission.OTHERS_WRITE)) {
+            throw new TokensFileException(
+                    file, "others than its owner may write it, and so become an operator: chmod 0600");
         }
+        return mode;
     }
 }

@@ -55,6 +55,15 @@ class FirstTokenTest {
         assertThat(directory).isDirectoryNotContaining("glob:**/token.new");
     }
 
+    /** Whoever may write it may put a token of his own there. */
+    @Test
+    void oneThatOthersMayWriteIsRefused() throws IOException {
+        FirstToken.in(directory, CALLERS);
+        Files.setPosixFilePermissions(directory.resolve("token"), PosixFilePermissions.fromString("rw-rw----"));
+
+        assertThatThrownBy(() -> FirstToken.in(directory, CALLERS)).hasMessageContaining("may write");
+    }
+
     @ParameterizedTest
     @ValueSource(strings = {"", "\n", "secret", "looplease_short"})
     void somethingElseInItsPlaceIsRefused(String text) throws IOException {

@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.awaitility.Awaitility.await;
 
+import dev.looplease.KernelTest;
 import dev.looplease.loop.Caller;
 import dev.looplease.loop.Quota;
 import java.io.IOException;
@@ -143,14 +144,25 @@ class TokensFileTest {
 
     /** Whoever may write it makes himself an operator. */
     @Test
-    void refusesAFileThatEverybodyMayWriteAndWarnsOfOneThatEverybodyMayRead(CapturedOutput output) throws IOException {
+    void refusesAFileThatOthersMayWriteAndWarnsOfOneThatEverybodyMayRead(CapturedOutput output) throws IOException {
         write(entry("alice", "user", ALICE));
         Files.setPosixFilePermissions(path, PosixFilePermissions.fromString("rw-r--r--"));
         assertThat(file.readIfChanged()).isPresent();
         assertThat(output).contains("can be read by everybody");
 
-        Files.setPosixFilePermissions(path, PosixFilePermissions.fromString("rw----rw-"));
-        assertThatThrownBy(() -> file.readIfChanged()).hasMessageContaining("everybody may write");
+        for (String open : List.of("rw----rw-", "rw-rw----")) {
+            Files.setPosixFilePermissions(path, PosixFilePermissions.fromString(open));
+            assertThatThrownBy(() -> file.readIfChanged()).hasMessageContaining("others than its owner may write");
+        }
+    }
+
+    @Test
+    @KernelTest
+    void refusesAFileOfAnotherUsers() throws IOException {
+        write(entry("alice", "user", ALICE));
+        Files.setAttribute(path, "unix:uid", 65534);
+
+        assertThatThrownBy(() -> file.readIfChanged()).hasMessageContaining("another user's");
     }
 
     @Test
