@@ -16,6 +16,7 @@ import java.util.Map;
 import java.util.Set;
 import java.util.function.Function;
 import java.util.stream.Collectors;
+import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -26,8 +27,7 @@ import org.springframework.web.servlet.HandlerMapping;
 
 /**
  * Who did what: one line for each request that changes something or is refused, by the logger {@code looplease.audit}.
- * The time is the line's. Nothing that a client wrote is in it but what has passed the grammar of ids and names; of a
- * refused request neither: only where it came from, and which operation it would have been.
+ * The time is the line's. Nothing that a client wrote is in it but what has passed the grammar of ids and names.
  */
 final class AuditLog extends OncePerRequestFilter implements LoopEvent.Listener {
 
@@ -40,6 +40,9 @@ final class AuditLog extends OncePerRequestFilter implements LoopEvent.Listener 
 
     /** Of what a line tells of each kind: a lease may have thousands of devices, and the event log names all. */
     private static final int MOST = 20;
+
+    /** Of a path: each that is described has fewer. */
+    private static final int MOST_PARTS = 6;
 
     private static final int UNAUTHORIZED = 401;
     private static final int FORBIDDEN = 403;
@@ -95,13 +98,23 @@ final class AuditLog extends OncePerRequestFilter implements LoopEvent.Listener 
         return plain(request.getMethod());
     }
 
-    /** The id or name in the path. */
+    /** The id or name in the path; of a request that was refused at the door, before anything was made of its path, that. */
     private static @Nullable String target(HttpServletRequest request) {
+        if (request.getAttribute(HandlerMapping.BEST_MATCHING_HANDLER_ATTRIBUTE) == null) {
+            return path(request.getRequestURI());
+        }
         if (!(request.getAttribute(HandlerMapping.URI_TEMPLATE_VARIABLES_ATTRIBUTE) instanceof Map<?, ?> variables)
                 || variables.isEmpty()) {
             return null;
         }
         return plain(String.valueOf(variables.values().iterator().next()));
+    }
+
+    private static String path(String uri) {
+        return Stream.of(uri.split("/", MOST_PARTS + 1))
+                .limit(MOST_PARTS)
+                .map(part -> part.isEmpty() ? part : plain(part))
+                .collect(Collectors.joining("/"));
     }
 
     private static @Nullable String joined(List<LoopEvent> events, Function<LoopEvent, @Nullable String> field) {

@@ -77,7 +77,7 @@ final class BearerTokens implements AuthenticationManager, AuthenticationConvert
 
     static CallerAuthentication accept(Credential credential, Clock clock) {
         if (credential.hasExpired(clock.instant())) {
-            throw RefusedException.expired();
+            throw RefusedException.expired(credential.caller());
         }
         return new CallerAuthentication(credential.caller());
     }

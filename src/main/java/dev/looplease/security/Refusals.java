@@ -24,6 +24,7 @@ final class Refusals implements AuthenticationEntryPoint {
     @Override
     public void commence(HttpServletRequest request, HttpServletResponse response, AuthenticationException why) {
         if (why instanceof RefusedException refused) {
+            refused.known().ifPresent(caller -> request.setAttribute(AuditLog.CALLER, caller));
             if (refused.isGuess()) {
                 wrongTokens.slowDown(request.getRemoteAddr());
             }

@@ -84,13 +84,32 @@ class AuditTest extends HttpTest {
     void tellsWhoWasRefused(CapturedOutput output) {
         agent.get("/loop-devices", "Authorization", "Bearer guessed-token").expect(401);
 
-        assertThat(onlyLine()).containsEntry("status", "401").doesNotContainKey("who");
+        assertThat(onlyLine())
+                .containsEntry("status", "401")
+                .containsEntry("operation", "GET")
+                .containsEntry("target", "/loop-devices")
+                .doesNotContainKey("who");
 
         agent.send("POST", "/loop-devices", "{}", "Origin", "http://evil.example")
                 .expect(403);
 
-        assertThat(onlyLine()).containsEntry("status", "403").doesNotContainKey("who");
+        assertThat(onlyLine())
+                .containsEntry("status", "403")
+                .containsEntry("operation", "POST")
+                .containsEntry("target", "/loop-devices")
+                .doesNotContainKey("who");
         assertThat(output.getAll()).doesNotContain("guessed-token", "evil.example");
+    }
+
+    /** The fault: of a refusal at the door nothing told what had been asked. */
+    @Test
+    void tellsOfWhatNobodyWasLetIn(CapturedOutput output) {
+        agent.as(null).delete("loop7").expect(401);
+        assertThat(onlyLine()).containsEntry("operation", "DELETE").containsEntry("target", "/loop-devices/loop7");
+
+        agent.as(null).get("/x%20forged/2/3/4/5/6/forged").expect(401);
+        assertThat(onlyLine()).containsEntry("target", "/(unreadable)/2/3/4/5");
+        assertThat(output.getAll()).doesNotContain("forged");
     }
 
     /** An ended lease stays ended, and the attempt is on record. */
