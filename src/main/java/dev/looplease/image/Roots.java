@@ -120,8 +120,8 @@ final class Roots implements Closeable {
         if (!path.isAbsolute()) {
             throw new ImageException.InvalidPath("be absolute");
         }
-        if (text.chars().anyMatch(Character::isISOControl)) {
-            throw new ImageException.InvalidPath("not contain control characters");
+        if (text.codePoints().anyMatch(Roots::isUnseen)) {
+            throw new ImageException.InvalidPath("not contain control or format characters");
         }
         if (text.getBytes(UTF_8).length > MAX_PATH_BYTES) {
             throw new ImageException.InvalidPath("have at most " + MAX_PATH_BYTES + " bytes");
@@ -135,6 +135,14 @@ final class Roots implements Closeable {
                 throw new ImageException.InvalidPath("have at most " + MAX_NAME_BYTES + " bytes in each component");
             }
         }
+    }
+
+    /** What could make a path look like another one, or like two lines, to whoever reads it in a log. */
+    private static boolean isUnseen(int character) {
+        return switch (Character.getType(character)) {
+            case Character.CONTROL, Character.FORMAT, Character.LINE_SEPARATOR, Character.PARAGRAPH_SEPARATOR -> true;
+            default -> false;
+        };
     }
 
     @Override

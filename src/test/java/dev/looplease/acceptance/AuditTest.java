@@ -131,13 +131,24 @@ class AuditTest extends HttpTest {
     /** A file may be called so; a line of the log may not look so. */
     @Test
     void aPathForgesNoField(CapturedOutput output) {
-        Path file = userFile("x\" owner=\"root\u202e.img", MIB);
+        Path file = userFile("x\" owner=\"root.img", MIB);
 
         Answer device = created("imagePath", file.toString(), "reuseFile", true);
 
         assertThat(device.image()).isEqualTo(file);
-        assertThat(onlyLine().get("image")).endsWith("x\\\" owner=\\\"root\\u202e.img");
-        assertThat(output.getAll()).doesNotContain("\" owner=\"root", "\u202e");
+        assertThat(onlyLine().get("image")).endsWith("x\\\" owner=\\\"root.img");
+        assertThat(output.getAll()).doesNotContain("\" owner=\"root");
+    }
+
+    /** What reads from right to left, or ends a line for some readers only, would do so in every log. */
+    @ParameterizedTest
+    @ValueSource(strings = {"\u202e", "\u2028", "\u2029", "\u200b", "\u0085"})
+    void aPathTurnsNoLineRound(String unseen, CapturedOutput output) {
+        Path file = userFile("forged" + unseen + ".img", MIB);
+
+        agent.create("imagePath", file.toString(), "reuseFile", true).refusedField("imagePath");
+
+        assertThat(output.getAll()).doesNotContain("forged");
     }
 
     @ParameterizedTest
