@@ -462,8 +462,10 @@ public final class LoopService {
                     && !other.readOnly()
                     && !spec.readOnly()
                     && mine.overlaps(Section.of(other.offsetBytes(), other.sizeLimitBytes()))) {
-                throw new LoopException.ImageOverlap(other.name() + " maps this part of the file, and both may write."
-                        + " Map parts that do not overlap, or map it read-only.");
+                // Without its name, which not everybody may know.
+                throw new LoopException.ImageOverlap(
+                        "Another loop device of this host maps this part of the file, and both may write."
+                                + " Map parts that do not overlap, or map it read-only.");
             }
         }
     }

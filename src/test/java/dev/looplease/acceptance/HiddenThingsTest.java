@@ -46,6 +46,17 @@ class HiddenThingsTest extends TokensTest {
         alice.device(ended.id()).refused(410, "ended");
     }
 
+    /** The fault: the refusal named the device. */
+    @Test
+    void aRefusalNamesNoDeviceThatIsNotThere() {
+        String foreign = foreign(userFile("shared.img", MIB));
+
+        Answer refused = agent.as(Tokens.BOB).create("imagePath", userFiles + "/shared.img", "reuseFile", true);
+
+        refused.refused(409, "image-overlap");
+        assertThat(refused.body()).doesNotContain(foreign);
+    }
+
     @Test
     void whoeverAnswersForAllSeesAll() {
         Answer hers = agent.as(Tokens.ALICE).create("sizeMb", 1).expect(201);
