@@ -6,6 +6,7 @@ import static org.assertj.core.api.Assertions.catchThrowable;
 import dev.looplease.LoopleaseApplication;
 import java.io.IOException;
 import java.io.InputStream;
+import java.io.UncheckedIOException;
 import java.net.URI;
 import java.net.http.HttpClient;
 import java.net.http.HttpRequest;
@@ -47,14 +48,19 @@ class ClientCertificateTest {
         makeKey("client", "CN=build-7, O=Example");
         makeKey("expired", "CN=old-build");
         makeKey("stranger", "CN=stranger");
+        makeKey("withdrawn", "CN=withdrawn");
         makeKey("unsigned", "CN=build-7, O=Example");
         for (String known : new String[] {"client", "expired", "stranger"}) {
             trust("clients", known);
         }
+        // The one store with it; what comes in its place later is the same without.
+        copy("clients", "fewer");
+        trust("clients", "withdrawn");
         trust("servers", "server");
         trust("servers", "next");
         Path tokens = Tokens.write(directory, """
                 - {name: builder, role: user, certificate: build-7}
+                - {name: gone, role: user, certificate: withdrawn}
                 - {name: old, role: user, certificate: old-build, expires: 2026-01-01T00:00:00Z}
                 """);
         context = SpringApplication.run(
@@ -80,6 +86,20 @@ class ClientCertificateTest {
 
     private static Path store(String name) {
         return directory.resolve(name + ".p12");
+    }
+
+    private static void copy(String from, String to) {
+        try {
+            Files.copy(store(from), store(to));
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
+    }
+
+    /** Puts another store in the place of one that the agent watches, at once. */
+    private static void replace(String name, String by) throws IOException {
+        Path draft = Files.copy(store(by), directory.resolve("draft"));
+        Files.move(draft, store(name), StandardCopyOption.REPLACE_EXISTING, StandardCopyOption.ATOMIC_MOVE);
     }
 
     private static void makeKey(String name, String subject) {
@@ -198,10 +218,28 @@ class ClientCertificateTest {
     }
 
     @Test
+    void whoIsTrustedNoMoreIsRefusedWithoutARestart() throws Exception {
+        assertThat(send("withdrawn", "GET").statusCode()).isEqualTo(200);
+
+        replace("clients", "fewer");
+
+        HttpTest.soon().until(() -> refused("withdrawn"));
+        assertThat(send("client", "GET").statusCode()).isEqualTo(200);
+    }
+
+    /** By TLS, or by the agent where it asks for no certificate that it would not trust. */
+    private static boolean refused(String certificate) throws Exception {
+        try {
+            return send(certificate, "GET").statusCode() == 401;
+        } catch (IOException e) {
+            return true;
+        }
+    }
+
+    @Test
     void aNewCertificateOfTheAgentsIsShownWithoutARestart() throws Exception {
         X509Certificate next = (X509Certificate) load("next").getCertificate("next");
-        Path draft = Files.copy(store("next"), directory.resolve("draft"));
-        Files.move(draft, store("server"), StandardCopyOption.REPLACE_EXISTING, StandardCopyOption.ATOMIC_MOVE);
+        replace("server", "next");
 
         HttpTest.soon()
                 .until(() -> send("client", "GET")

@@ -4,9 +4,11 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.looplease.KernelTest;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.Collections;
 import java.util.List;
 import java.util.Map;
+import java.util.concurrent.Callable;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
@@ -77,31 +79,37 @@ class QuotaTest extends HttpTest {
         alice.create("sizeMb", 1).expect(201);
     }
 
+    /** Twelve that ask at once; what they got, once all are answered. */
+    private static List<Answer> granted(Callable<Answer> request) throws Exception {
+        List<Answer> granted = new ArrayList<>();
+        try (ExecutorService clients = Executors.newFixedThreadPool(12)) {
+            for (Future<Answer> answer : clients.invokeAll(Collections.nCopies(12, request))) {
+                if (answer.get().status() == 201) {
+                    granted.add(answer.get());
+                } else {
+                    answer.get().refused(429, "quota-exceeded");
+                }
+            }
+        }
+        return granted;
+    }
+
     /** The fault: two that come at once are each told that there is room for one. */
     @Test
     void asManyAsMayBeAreMadeHoweverManyAskAtOnce() throws Exception {
-        try (ExecutorService clients = Executors.newFixedThreadPool(12)) {
-            for (int round = 0; round < 5; round++) {
-                List<Future<Answer>> answers = IntStream.range(0, 12)
-                        .mapToObj(i -> clients.submit(() -> alice.create("sizeMb", 1)))
-                        .toList();
-                int made = 0;
-                for (Future<Answer> answer : answers) {
-                    if (answer.get().status() == 201) {
-                        made++;
-                        alice.delete(answer.get().id()).expect(204);
-                    } else {
-                        answer.get().refused(429, "quota-exceeded");
-                    }
-                }
-                assertThat(made).isGreaterThanOrEqualTo(3);
-            }
+        for (int round = 0; round < 5; round++) {
+            List<Answer> devices = granted(() -> alice.create("sizeMb", 1));
+            assertThat(devices).hasSize(3);
+            devices.forEach(device -> alice.delete(device.id()).expect(204));
+
+            List<Answer> large = granted(() -> carol.create("sizeMb", 3));
+            assertThat(large).as("8 MB").hasSize(2);
+            large.forEach(device -> carol.delete(device.id()).expect(204));
+
+            List<Answer> leases = granted(() -> carol.send("POST", "/leases", "{}"));
+            assertThat(leases).hasSize(4);
+            leases.forEach(lease -> carol.endLease(lease.id()).expect(204));
         }
-        // Exactly given back: there is room for three, and for no more.
-        for (int i = 0; i < 3; i++) {
-            alice.create("sizeMb", 1).expect(201);
-        }
-        refused(alice.create("sizeMb", 1), "3 devices");
     }
 
     @Test
