@@ -17,6 +17,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import java.util.Set;
+import java.util.concurrent.locks.Condition;
 import java.util.concurrent.locks.ReentrantLock;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
@@ -27,7 +28,8 @@ import org.slf4j.LoggerFactory;
  * the call returns. It belongs to whoever holds the {@link StateDirectory}; many threads may use it.
  *
  * <p>The live values are in memory, and the file follows them. So a file that has grown, or that the disk has failed, is
- * written anew from memory; and while that goes on, the others append to the old one.
+ * written anew from memory; and while that goes on, the others append to the old one. A thread of the journal's own does so
+ * where a file has grown: whoever just appends, holding locks perhaps, never waits for a disk.
  *
  * <p>On a full disk {@link #put} fails before it writes, and {@link #remove} goes on: space to strike out every live
  * record is reserved beforehand, and only strike-outs use it.
@@ -72,8 +74,12 @@ public final class Journal implements Closeable {
 
     /** Held for microseconds: one write. */
     private final ReentrantLock appending = new ReentrantLock();
+    /** The log is worth writing anew, or closed. */
+    private final Condition grown = appending.newCondition();
     /** Guarded by appending, like all that follows. The log is exchanged with both locks held. */
     private LogFile log;
+
+    private boolean closed;
 
     private final Map<String, byte[]> live;
     private long liveBytes;
@@ -127,15 +133,20 @@ public final class Journal implements Closeable {
         }
         Journal journal = new Journal(file, LogFile.open(file, contents.end()), contents.live(), damage);
         if (!damage.isEmpty() || contents.lengthBytes() != LogFormat.HEADER_BYTES + journal.liveBytes) {
-            journal.compactUnlessBusy();
+            journal.compact();
         }
-        return journal;
+        return journal.started();
     }
 
     private static Journal begin(Path file, List<Damage> damage) throws IOException {
         LogFile log = LogFile.create(beside(file), Map.of(), MIN_RESERVE_BYTES);
         Files.move(beside(file), file, StandardCopyOption.ATOMIC_MOVE);
-        return new Journal(file, log, Map.of(), damage);
+        return new Journal(file, log, Map.of(), damage).started();
+    }
+
+    private Journal started() {
+        Thread.ofPlatform().name("journal").daemon().start(this::compactWheneverDue);
+        return this;
     }
 
     /** What is live now, by key; just after {@link #open}: what was recovered. A copy, for the caller to keep. */
@@ -170,7 +181,6 @@ public final class Journal implements Closeable {
         byte[] mine = value.clone();
         byte @Nullable [] before;
         long change;
-        boolean due;
         try (Arena arena = Arena.ofConfined()) {
             var bytes = LogFormat.encode(arena, key, mine);
             appending.lock();
@@ -180,7 +190,6 @@ public final class Journal implements Closeable {
                 log.reserve(log.end() + bytes.byteSize() + Math.max(MIN_RESERVE_BYTES, strikeOuts));
                 log.append(bytes);
                 change = apply(key, mine);
-                due = isCompactionDue();
             } finally {
                 appending.unlock();
             }
@@ -192,9 +201,6 @@ public final class Journal implements Closeable {
                 withdraw(key, mine, before, e);
                 throw e;
             }
-        }
-        if (due) {
-            compactUnlessBusy();
         }
     }
 
@@ -208,7 +214,6 @@ public final class Journal implements Closeable {
     public void remove(String key, Durability durability) throws IOException {
         LogFormat.checkKey(key);
         long change;
-        boolean due;
         try (Arena arena = Arena.ofConfined()) {
             var bytes = LogFormat.encode(arena, key, null);
             appending.lock();
@@ -218,7 +223,6 @@ public final class Journal implements Closeable {
                     apply(key, null);
                 }
                 change = changes;
-                due = isCompactionDue();
             } finally {
                 appending.unlock();
             }
@@ -226,9 +230,22 @@ public final class Journal implements Closeable {
         if (durability == Durability.DISK) {
             sync(change);
         }
-        if (due) {
-            compactUnlessBusy();
+    }
+
+    /**
+     * Returns when the disk has every change so far.
+     *
+     * @throws dev.looplease.posix.PosixException with the errno when it may not have them; they count all the same
+     */
+    public void sync() throws IOException {
+        long change;
+        appending.lock();
+        try {
+            change = changes;
+        } finally {
+            appending.unlock();
         }
+        sync(change);
     }
 
     public Stats stats() {
@@ -246,6 +263,8 @@ public final class Journal implements Closeable {
         maintenance.lock();
         appending.lock();
         try {
+            closed = true;
+            grown.signal();
             log.close();
         } finally {
             appending.unlock();
@@ -266,6 +285,9 @@ public final class Journal implements Closeable {
         }
         if (changedMeanwhile != null) {
             changedMeanwhile.add(key);
+        }
+        if (isCompactionDue()) {
+            grown.signal();
         }
         return ++changes;
     }
@@ -329,13 +351,39 @@ public final class Journal implements Closeable {
         return log.end() > compactAbove && log.end() > COMPACT_ABOVE_LIVE * liveBytes;
     }
 
-    private void compactUnlessBusy() {
-        if (maintenance.tryLock()) {
+    private void compactWheneverDue() {
+        while (awaitGrowth()) {
+            maintenance.lock();
             try {
-                compact();
+                // Somebody may have written it anew meanwhile, or closed it.
+                if (isWorthCompacting()) {
+                    compact();
+                }
             } finally {
                 maintenance.unlock();
             }
+        }
+    }
+
+    /** Returns false once the journal is closed. */
+    private boolean awaitGrowth() {
+        appending.lock();
+        try {
+            while (!closed && !isCompactionDue()) {
+                grown.awaitUninterruptibly();
+            }
+            return !closed;
+        } finally {
+            appending.unlock();
+        }
+    }
+
+    private boolean isWorthCompacting() {
+        appending.lock();
+        try {
+            return !closed && isCompactionDue();
+        } finally {
+            appending.unlock();
         }
     }
 
@@ -343,7 +391,7 @@ public final class Journal implements Closeable {
     private void compact() {
         try {
             rewrite();
-        } catch (IOException e) {
+        } catch (IOException | RuntimeException | Error e) {
             appending.lock();
             try {
                 failedCompactions++;

@@ -3,6 +3,7 @@ package dev.looplease.journal;
 import static java.nio.charset.StandardCharsets.UTF_8;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatExceptionOfType;
+import static org.awaitility.Awaitility.await;
 
 import dev.looplease.KernelTest;
 import dev.looplease.posix.Errno;
@@ -17,10 +18,14 @@ import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.ArrayDeque;
 import java.util.Deque;
 import java.util.HashMap;
 import java.util.Map;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import java.util.concurrent.Future;
 import java.util.concurrent.TimeUnit;
 import org.assertj.core.api.ThrowableAssert.ThrowingCallable;
 import org.junit.jupiter.api.AfterEach;
@@ -223,7 +228,7 @@ class JournalDiskTest {
                 durable.put("key" + i % 20, value);
                 journal.put("key" + i % 20, bytes(value), i < 2980 ? Durability.MEMORY : Durability.DISK);
             }
-            assertThat(journal.stats().compactions()).isPositive();
+            await().until(() -> journal.stats().compactions() > 0);
             shutDown(disk);
             assertFails(() -> journal.put("key1", bytes("lost"), Durability.MEMORY), Errno.EIO);
             assertFails(() -> journal.put("key2", bytes("lost"), Durability.DISK), Errno.EIO);
@@ -235,6 +240,45 @@ class JournalDiskTest {
         try (Journal journal = Journal.open(disk.resolve("journal"))) {
             assertThat(JournalTest.text(journal.live())).isEqualTo(durable);
             journal.put("key1", bytes("again"), Durability.DISK);
+        }
+    }
+
+    /** The fault guarded: whoever appended the byte too many wrote the log anew, and waited for the disk; a lease with him. */
+    @Test
+    void nobodyWhoAppendsWaitsForACompaction() throws Exception {
+        Path below = mount(
+                "below", "ext4", "loop", image(directory, "ext4", 64 << 20).toString());
+        Path image = image(below, "ext2", 32 << 20, "-b", "4096", "-m", "0");
+        Path disk = mount("above", "ext2", "loop", image.toString());
+        try (Journal journal = Journal.open(disk.resolve("journal"));
+                ExecutorService writer = Executors.newSingleThreadExecutor()) {
+            // A first time, which reads what the filesystem has to know of itself.
+            putMebibytes(journal, 2);
+            await().until(() -> journal.stats().compactions() > 0);
+            journal.sync();
+            long before = journal.stats().compactions();
+            run("fsfreeze", "--freeze", below.toString());
+            try {
+                Future<Boolean> appended = writer.submit(() -> {
+                    putMebibytes(journal, 2);
+                    return true;
+                });
+                assertThat(appended).succeedsWithin(Duration.ofSeconds(10));
+                assertThat(journal.stats().compactions()).isEqualTo(before);
+            } finally {
+                run("fsfreeze", "--unfreeze", below.toString());
+            }
+            await().until(() -> journal.stats().compactions() > before);
+            assertThat(journal.stats().failedCompactions()).isZero();
+        }
+        try (Journal journal = Journal.open(disk.resolve("journal"))) {
+            assertThat(content(journal, "key")).startsWith("2047");
+        }
+    }
+
+    private static void putMebibytes(Journal journal, int mebibytes) throws IOException {
+        for (int i = 0; i < 1024 * mebibytes; i++) {
+            journal.put("key", bytes(i + "x".repeat(1000)), Durability.MEMORY);
         }
     }
 
