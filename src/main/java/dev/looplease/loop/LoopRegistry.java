@@ -121,17 +121,31 @@ public final class LoopRegistry {
         holdings.add(loop.owner(), -1, -loop.standing().promisedBytes(), 0);
     }
 
-    /** Takes room for a larger image, or gives it back for a smaller one. */
-    synchronized void promise(ManagedLoop loop, long bytes, Quota quota) {
+    /** Takes room for a larger image, or gives it back for a smaller one; for who holds {@link ManagedLoop#work()}. */
+    void promise(ManagedLoop loop, long bytes, Quota quota) {
         long more = bytes - loop.standing().promisedBytes();
         if (more > 0) {
-            checkBytes(loop.owner(), more, quota);
-            checkTotal(more);
+            takeBytes(loop.owner(), more, quota);
         }
-        // First: what the journal cannot take is not promised.
-        change(loop, standing -> standing.withPromisedBytes(bytes));
+        try {
+            change(loop, standing -> standing.withPromisedBytes(bytes));
+        } catch (RuntimeException e) {
+            // What the journal cannot take is not promised.
+            addBytes(loop.owner(), -Math.max(0, more));
+            throw e;
+        }
+        addBytes(loop.owner(), Math.min(0, more));
+    }
+
+    private synchronized void takeBytes(String owner, long more, Quota quota) {
+        checkBytes(owner, more, quota);
+        checkTotal(more);
+        addBytes(owner, more);
+    }
+
+    private synchronized void addBytes(String owner, long more) {
         reservedBytes += more;
-        holdings.add(loop.owner(), 0, more, 0);
+        holdings.add(owner, 0, more, 0);
     }
 
     private void checkBytes(String owner, long more, Quota quota) {
@@ -150,10 +164,8 @@ public final class LoopRegistry {
     }
 
     /** Takes such a promise back, whether or not the journal has room for that. */
-    synchronized void promiseAgain(ManagedLoop loop, long bytes) {
-        long more = bytes - loop.standing().promisedBytes();
-        reservedBytes += more;
-        holdings.add(loop.owner(), 0, more, 0);
+    void promiseAgain(ManagedLoop loop, long bytes) {
+        addBytes(loop.owner(), bytes - loop.standing().promisedBytes());
         insist(loop, standing -> standing.withPromisedBytes(bytes));
     }
 
@@ -242,7 +254,14 @@ public final class LoopRegistry {
 
     /** Records a device before anything of it is made. */
     void announce(ManagedLoop loop) {
-        records.save(loop, loop.standing());
+        records.announce(loop);
+    }
+
+    /** As {@link #change}, for a step that must be on the disk before the next. */
+    Standing changeForGood(ManagedLoop loop, UnaryOperator<Standing> how) {
+        Standing changed = change(loop, how);
+        records.secure(loop);
+        return changed;
     }
 
     /**

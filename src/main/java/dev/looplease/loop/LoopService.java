@@ -346,7 +346,8 @@ public final class LoopService {
                 leases.start(lease);
                 Step.CREATE_LEASE_STARTED.reached();
             }
-            Standing made = registry.change(loop, standing -> standing.become(LoopState.CREATING, LoopState.READY));
+            Standing made =
+                    registry.changeForGood(loop, standing -> standing.become(LoopState.CREATING, LoopState.READY));
             Step.CREATE_READY.reached();
             if (made.state() != LoopState.READY) {
                 throw leases.ended(lease);
@@ -387,7 +388,7 @@ public final class LoopService {
                 spec.imagePath(),
                 bytes,
                 spec.allocation(),
-                file -> registry.change(loop, standing -> standing.with(file)))) {
+                file -> registry.changeForGood(loop, standing -> standing.with(file)))) {
             Step.CREATE_IMAGE_MADE.reached();
             // From here on a failure deletes it.
             registry.note(loop, now -> now.with(image.file()));

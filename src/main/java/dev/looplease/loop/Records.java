@@ -74,17 +74,40 @@ final class Records {
         return tag.startsWith(TAG) && tag.endsWith(":" + deviceId);
     }
 
-    /**
-     * Records how a device is going to stand. An image outside the images directory is no orphan that a name gives away
-     * after a power cut: its record is on the disk before the file is. That it ends need not be: it is ended again then,
-     * and the reaper, who tells that of thousands at once, must not wait for a disk.
-     */
+    /** Records a device before anything of it is made. */
+    void announce(ManagedLoop loop) {
+        put(loop, loop.standing(), isElsewhere(loop) ? Durability.DISK : Durability.MEMORY);
+    }
+
+    /** Records how a device is going to stand. */
     void save(ManagedLoop loop, Standing standing) {
-        boolean elsewhere = loop.ownsImage() && loop.spec().imagePath() != null && standing.endReason() == null;
-        put(
-                DEVICE + loop.id(),
-                DeviceRecord.of(loop, standing, bootId),
-                elsewhere ? Durability.DISK : Durability.MEMORY);
+        put(loop, standing, Durability.MEMORY);
+    }
+
+    /**
+     * Returns when a power cut would leave what is recorded of a device, if that matters. For a caller that holds no
+     * monitor: the reaper, who may want the same device, must not wait for a disk.
+     */
+    void secure(ManagedLoop loop) {
+        if (isElsewhere(loop)) {
+            try {
+                journal.sync();
+            } catch (IOException e) {
+                throw Failures.ofJournal(e);
+            }
+        }
+    }
+
+    /**
+     * An image outside the images directory is no orphan that a name gives away after a power cut: its record is on the disk
+     * before the file is, and before a client hears of it. What changes later need not be.
+     */
+    private static boolean isElsewhere(ManagedLoop loop) {
+        return loop.ownsImage() && loop.spec().imagePath() != null;
+    }
+
+    private void put(ManagedLoop loop, Standing standing, Durability durability) {
+        put(DEVICE + loop.id(), DeviceRecord.of(loop, standing, bootId), durability);
     }
 
     void save(Lease.Terms terms, Lease.Times times) {

@@ -40,6 +40,8 @@ class DiskFaultTest {
     private static final long EXT4_IOC_SHUTDOWN = 0x8004587DL;
     /** What is in its own journal reaches the disk, and nothing after that. */
     private static final int EXT4_GOING_FLAGS_LOGFLUSH = 1;
+    /** Everything that is not on the disk yet is lost, the filesystem's own journal too: a power cut. */
+    private static final int EXT4_GOING_FLAGS_NOLOGFLUSH = 2;
 
     private static final int PAGE = 4096;
     /** More than all that one act records. */
@@ -104,9 +106,13 @@ class DiskFaultTest {
 
     /** From now on whatever is written there fails with EIO. */
     private static void fail(Path ext4) {
+        shutDown(ext4, EXT4_GOING_FLAGS_LOGFLUSH);
+    }
+
+    private static void shutDown(Path ext4, int how) {
         try (Fd fd = Posix.open(ext4, Posix.O_RDONLY | Posix.O_DIRECTORY);
                 Arena arena = Arena.ofConfined()) {
-            MemorySegment flags = arena.allocateFrom(ValueLayout.JAVA_INT, EXT4_GOING_FLAGS_LOGFLUSH);
+            MemorySegment flags = arena.allocateFrom(ValueLayout.JAVA_INT, how);
             Posix.ioctl(fd, "EXT4_IOC_SHUTDOWN", EXT4_IOC_SHUTDOWN, flags);
         } catch (IOException e) {
             throw new UncheckedIOException(e);
@@ -388,6 +394,59 @@ class DiskFaultTest {
             assertThat(bench.managed()).isEmpty();
             assertThat(bench.service.usage()).isEqualTo(new LoopRegistry.Usage(0, 0));
             assertThat(bench.imageFiles()).isEmpty();
+        }
+    }
+
+    /** An image outside the images directory could never be proven to be ours after a power cut that took its record. */
+    @Test
+    void aPowerCutLeavesTheRecordOfAnImageElsewhere() throws IOException {
+        Path state = ext4("state", 16L * Bench.MIB);
+        Path elsewhere = home.resolve("disk.raw");
+        try (Bench bench = new Bench(home, home.resolve("images"), state, Backend.IOCTL, Bench.UNLIMITED)) {
+            boolean[] wasThere = new boolean[1];
+            bench.losetup.before("attach", () -> {
+                wasThere[0] = Files.exists(elsewhere);
+                powerCut(state);
+                // Nor is anything of it cleaned up any more.
+                link(elsewhere, home.resolve("kept"));
+            });
+            assertThatThrownBy(() -> bench.create(Bench.spec(Bench.MIB, elsewhere, Allocation.SPARSE), Bench.terms(60)))
+                    .isInstanceOf(LoopException.class);
+            assertThat(wasThere[0]).isTrue();
+            bench.restart(() -> {
+                Bench.run("umount", state.toString());
+                mountAgain(state);
+                Files.move(home.resolve("kept"), elsewhere);
+            });
+            assertThat(elsewhere).as("what its record tells to be ours").doesNotExist();
+        }
+    }
+
+    /** The same for a device that a client was told of. */
+    @Test
+    void aPowerCutLeavesTheRecordOfADeviceWithItsImageElsewhere() throws IOException {
+        Path state = ext4("state", 16L * Bench.MIB);
+        try (Bench bench = new Bench(home, home.resolve("images"), state, Backend.IOCTL, Bench.UNLIMITED)) {
+            LoopSnapshot device =
+                    bench.create(Bench.spec(Bench.MIB, home.resolve("disk.raw"), Allocation.SPARSE), Bench.terms(3600));
+            powerCut(state);
+            bench.restart(() -> {
+                Bench.run("umount", state.toString());
+                mountAgain(state);
+            });
+            assertThat(bench.state(device)).contains(LoopState.READY);
+        }
+    }
+
+    private static void powerCut(Path ext4) {
+        shutDown(ext4, EXT4_GOING_FLAGS_NOLOGFLUSH);
+    }
+
+    private static void link(Path file, Path name) {
+        try {
+            Files.createLink(name, file);
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
         }
     }
 
