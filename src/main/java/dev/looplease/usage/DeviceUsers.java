@@ -135,17 +135,20 @@ public final class DeviceUsers {
     /** The swap areas that are the device or a partition, or files on them. */
     List<Swap> swaps(Footprint device) throws IOException {
         List<Swap> found = new ArrayList<>();
-        Path swaps = tree.proc().resolve("swaps");
-        if (!Files.exists(swaps)) {
-            return found; // a kernel without swap
-        }
-        for (Swap swap : Swap.parseAll(HostTree.read(swaps))) {
+        for (Swap swap : swaps()) {
             FileStat file = peek(swap.path());
             if (file == null ? device.isNamed(swap.path()) : device.holds(file)) {
                 found.add(swap);
             }
         }
         return found;
+    }
+
+    /** The host's swap areas; a path is that of the mount namespace in which swapon was called. */
+    List<Swap> swaps() throws IOException {
+        Path swaps = tree.proc().resolve("swaps");
+        // There are kernels without swap.
+        return Files.exists(swaps) ? Swap.parseAll(HostTree.read(swaps)) : List.of();
     }
 
     private List<StackedLoop> loopsOn(Footprint device, Census census, Collection<StackedLoop> loops)

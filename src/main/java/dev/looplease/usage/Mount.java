@@ -10,6 +10,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.function.Predicate;
+import org.jspecify.annotations.Nullable;
 
 /**
  * A mount, a line of {@code /proc/PID/mountinfo}; proc_pid_mountinfo(5).
@@ -79,6 +80,21 @@ record Mount(long id, long parent, DeviceNumber device, String rawPoint, String 
     /** Whether looking at its files cannot hang: a dead NFS server or FUSE process never answers. */
     boolean isLocal() {
         return device.major() != 0 || LOCAL.contains(type);
+    }
+
+    /** The mount that a path of their namespace lies on, each byte of it a char; the upper of two at one point. */
+    static @Nullable Mount holding(List<Mount> mounts, String rawPath) {
+        Mount best = null;
+        for (Mount mount : mounts) {
+            String point = mount.rawPoint();
+            boolean below = point.equals("/")
+                    || (rawPath.startsWith(point)
+                            && (rawPath.length() == point.length() || rawPath.charAt(point.length()) == '/'));
+            if (below && (best == null || point.length() >= best.rawPoint().length())) {
+                best = mount;
+            }
+        }
+        return best;
     }
 
     /**

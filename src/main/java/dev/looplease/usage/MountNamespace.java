@@ -21,16 +21,6 @@ record MountNamespace(String key, long pid, boolean own, boolean whole, List<Mou
      */
     @Nullable
     Mount holding(String rawPath) {
-        Mount best = null;
-        for (Mount mount : mounts) {
-            String point = mount.rawPoint();
-            boolean below = point.equals("/")
-                    || (rawPath.startsWith(point)
-                            && (rawPath.length() == point.length() || rawPath.charAt(point.length()) == '/'));
-            if (below && (best == null || point.length() >= best.rawPoint().length())) {
-                best = mount;
-            }
-        }
-        return best;
+        return Mount.holding(mounts, rawPath);
     }
 }

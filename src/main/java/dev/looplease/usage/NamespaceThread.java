@@ -15,7 +15,7 @@ import java.util.List;
 
 /**
  * A thread inside a mount namespace, at its root, that ends mounts there and then ends itself. No program of that
- * namespace is run, and no file of it opened: whoever owns it could have put anything there.
+ * namespace is run, and no file of it opened but by O_PATH: whoever owns it could have put anything there.
  *
  * <p>The thread must start no other thread, which would inherit its namespace, and load no class, which would be looked
  * for there. So it does system calls only, after one rehearsal outside, and its callers must wait on platform threads:
@@ -68,6 +68,11 @@ final class NamespaceThread implements AutoCloseable {
         } catch (PosixException e) {
             requireMissing(e);
         }
+        try {
+            find("no such file").close();
+        } catch (PosixException e) {
+            requireMissing(e);
+        }
     }
 
     private static void requireMissing(PosixException e) throws PosixException {
@@ -79,6 +84,18 @@ final class NamespaceThread implements AutoCloseable {
     /** All mounts of the namespace, those included that its processes cannot see from their roots. */
     List<Mount> mounts() throws IOException {
         return Mount.parseAll(HostTree.read(mountinfo));
+    }
+
+    /** Holds what a path of the kernel's means in here; by O_PATH, which opens nothing. */
+    Fd hold(String path) throws IOException {
+        return thread.call(LIMIT, () -> find(path.substring(1)));
+    }
+
+    /** The kernel's paths have no symbolic links in them. */
+    private static Fd find(String belowRoot) throws IOException {
+        try (Fd root = Posix.open(Path.of("/"), Posix.O_PATH | Posix.O_DIRECTORY)) {
+            return Posix.openBeneath(root, belowRoot, Posix.O_PATH, 0);
+        }
     }
 
     /** Ends a mount; lazily when something is inside. ENOENT, EINVAL: it is no longer there, or hidden by another. */

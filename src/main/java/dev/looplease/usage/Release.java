@@ -1,6 +1,9 @@
 package dev.looplease.usage;
 
+import static java.nio.charset.StandardCharsets.US_ASCII;
+
 import dev.looplease.posix.DeviceNumber;
+import dev.looplease.posix.Fd;
 import dev.looplease.posix.Posix;
 import dev.looplease.posix.PosixException;
 import dev.looplease.usage.DeviceUser.Kind;
@@ -10,12 +13,16 @@ import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /**
  * One run to free one device. It believes what it sees, not what calls return: act, look again, and stop when nothing
  * is left or nothing changes. What went wrong is kept for the explanation of what is left.
  */
 final class Release {
+
+    private static final Logger log = LoggerFactory.getLogger(Release.class);
 
     static final Duration LIMIT = Duration.ofMinutes(5);
     private static final Duration SWAPOFF_LIMIT = Duration.ofSeconds(60);
@@ -71,7 +78,7 @@ final class Release {
             before = now;
             // Swap first: a swap file keeps its filesystem busy, and has no path any more after a lazy unmount.
             for (Swap swap : users.swaps(footprint)) {
-                stopSwap(swap);
+                stopSwap(swap, swap.pathBytes());
             }
             for (MountNamespace namespace : census.namespaces()) {
                 if (!namespace.whole()
@@ -86,10 +93,10 @@ final class Release {
         dropPartitions(device);
     }
 
-    private void stopSwap(Swap swap) {
+    private void stopSwap(Swap swap, byte[] path) {
         try (PatientThread thread = new PatientThread("looplease-swapoff")) {
             thread.call(SWAPOFF_LIMIT, () -> {
-                Posix.swapoff(swap.pathBytes());
+                Posix.swapoff(path);
                 return true;
             });
         } catch (IOException e) {
@@ -99,6 +106,7 @@ final class Release {
 
     private void unmountAll(Footprint device, MountNamespace namespace) {
         try (NamespaceThread inside = NamespaceThread.enter(tree.process(namespace.pid(), "ns/mnt"))) {
+            stopSwaps(device, inside);
             for (Mount mount : Mount.deepestFirst(inside.mounts(), mount -> device.carries(tree, mount))) {
                 try {
                     inside.unmount(mount);
@@ -114,6 +122,26 @@ final class Release {
             namespace.mounts().stream()
                     .filter(mount -> device.carries(tree, mount))
                     .forEach(mount -> failed(mount.point(), e));
+        }
+    }
+
+    /**
+     * Stops swap that was begun in there by a path that leads nowhere here. What the path means in there is held and looked
+     * at; the call itself is made outside, by that descriptor, so that nobody in there can put another area in its place.
+     */
+    private void stopSwaps(Footprint device, NamespaceThread inside) throws IOException {
+        for (Swap swap : users.swaps()) {
+            Mount mount = Mount.holding(inside.mounts(), swap.rawPath());
+            if (mount == null || !mount.isLocal()) {
+                continue;
+            }
+            try (Fd area = inside.hold(swap.path())) {
+                if (device.holds(Posix.stat(area))) {
+                    stopSwap(swap, area.procPath().getBytes(US_ASCII));
+                }
+            } catch (PosixException e) {
+                log.debug("{} is no swap area in there: {}", swap.path(), e.getMessage());
+            }
         }
     }
 

@@ -13,6 +13,7 @@ import dev.looplease.usage.DeviceUser.Kind;
 import java.io.IOException;
 import java.io.RandomAccessFile;
 import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.nio.file.attribute.PosixFilePermissions;
 import java.time.Duration;
@@ -267,9 +268,11 @@ class DeviceUsersKernelTest {
                 .noneMatch(thread -> thread.getName().equals("looplease-namespace")));
         List<String> namespaces = new ArrayList<>();
         for (String task : HostTree.names(Path.of("/proc/self/task"))) {
-            String link = "/proc/self/task/" + task + "/ns/mnt";
-            if (Files.isSymbolicLink(Path.of(link))) {
-                namespaces.add(Files.readSymbolicLink(Path.of(link)).toString());
+            try {
+                namespaces.add(Files.readSymbolicLink(Path.of("/proc/self/task", task, "ns/mnt"))
+                        .toString());
+            } catch (NoSuchFileException e) {
+                // That thread has ended.
             }
         }
         return namespaces;
@@ -359,12 +362,52 @@ class DeviceUsersKernelTest {
         assertFree();
     }
 
+    /** The fault guarded: its path led nowhere here, and after the lazy unmount nowhere at all; the device was never free. */
+    @Test
+    void stopsASwapFileThatOnlyAnotherMountNamespaceHas() throws Exception {
+        run("mkfs.ext4", "-q", node());
+        Path point = mountPoint("point");
+        Path file = point.resolve("swap file");
+        Process dweller = start(
+                directory,
+                "unshare",
+                "--mount",
+                "--propagation",
+                "private",
+                "sh",
+                "-c",
+                """
+                mount "$0" "$1" && dd if=/dev/zero of="$2" bs=1M count=1 2>/dev/null && chmod 600 "$2" &&
+                mkswap --quiet "$2" && swapon "$2" && echo ready; exec sleep 600""",
+                node(),
+                point.toString(),
+                file.toString());
+        assertThat(dweller.inputReader().readLine()).isEqualTo("ready");
+        // For the undoing: nothing else could stop that swap if the mount went first.
+        Fd area = Posix.open(Path.of("/proc/" + dweller.pid() + "/root" + file), Posix.O_PATH);
+        undos.push(() -> {
+            if (isSwappedTo(file)) {
+                Posix.swapoff(area.procPath().getBytes(UTF_8));
+            }
+            area.close();
+        });
+
+        users.free(device);
+
+        assertThat(isSwappedTo(file)).isFalse();
+        area.close();
+        await().untilAsserted(this::assertFree);
+    }
+
+    private static boolean isSwappedTo(Path area) throws IOException {
+        return Swap.parseAll(HostTree.read(Path.of("/proc/swaps"))).stream()
+                .anyMatch(swap -> swap.path().equals(area.toString()));
+    }
+
     private void swapOn(Path area) throws Exception {
         run("swapon", area.toString());
         undos.push(() -> {
-            boolean on = Swap.parseAll(HostTree.read(Path.of("/proc/swaps"))).stream()
-                    .anyMatch(swap -> swap.path().equals(area.toString()));
-            if (on) {
+            if (isSwappedTo(area)) {
                 run("swapoff", area.toString());
             }
         });
