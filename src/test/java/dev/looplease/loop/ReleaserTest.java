@@ -12,6 +12,7 @@ import dev.looplease.losetup.Losetup;
 import dev.looplease.posix.DeviceNumber;
 import dev.looplease.usage.DeviceUsers;
 import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Clock;
@@ -51,6 +52,7 @@ class ReleaserTest {
     private static final class Kernel implements Losetup {
 
         private boolean bound = true;
+        private @Nullable RuntimeException failure;
         private @Nullable Error error;
 
         @Override
@@ -85,6 +87,9 @@ class ReleaserTest {
 
         @Override
         public boolean isBound(LoopIdentity identity) {
+            if (failure != null) {
+                throw failure;
+            }
             if (error != null) {
                 throw error;
             }
@@ -139,7 +144,7 @@ class ReleaserTest {
     @Test
     void retriesWithBackOffAndOnceAMinuteWhenItIsStuck() {
         ManagedLoop loop = marked();
-        kernel.error = new AssertionError("the fault");
+        kernel.failure = new UncheckedIOException(new IOException("the fault"));
         for (int failures = 1; failures < Releaser.TRIES; failures++) {
             long middle = 100L << (failures - 1);
             assertThat(pauseAfterARelease(loop).toMillis())
@@ -157,7 +162,7 @@ class ReleaserTest {
     /** Devices that failed together do not come back together. */
     @Test
     void retriesWithJitter() {
-        kernel.error = new AssertionError("the fault");
+        kernel.failure = new UncheckedIOException(new IOException("the fault"));
         Set<Duration> pauses = new HashSet<>();
         for (int device = 0; device < 10; device++) {
             pauses.add(pauseAfterARelease(marked()));
@@ -189,9 +194,9 @@ class ReleaserTest {
     void forgetsFailuresWhenItOnlyWaits() {
         ManagedLoop loop = marked();
         for (int i = 0; i < 2 * Releaser.TRIES; i++) {
-            kernel.error = new AssertionError("the fault");
+            kernel.failure = new UncheckedIOException(new IOException("the fault"));
             assertThat(pauseAfterARelease(loop)).isLessThan(Duration.ofMillis(126));
-            kernel.error = null;
+            kernel.failure = null;
             pauseAfterARelease(loop);
         }
         assertThat(loop.standing().state()).isEqualTo(LoopState.RELEASING);
