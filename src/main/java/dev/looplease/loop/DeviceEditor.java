@@ -118,6 +118,7 @@ final class DeviceEditor {
         ImageFile resized = bytes == before ? image : images.resize(image, bytes, spec.allocation());
         undo.push(() -> {
             ImageFile restored = bytes == before ? image : images.resize(resized, before, Allocation.SPARSE);
+            Step.RESIZE_FILE_RESTORED.reached();
             registry.insist(loop, now -> now.with(restored));
             held(loop, LoopHandle::refreshSize);
         });
@@ -160,6 +161,7 @@ final class DeviceEditor {
                     throw e;
                 }
             }
+            Step.DIRECT_IO_DEVICE.reached();
         }
         undo.push(() -> registry.insist(loop, now -> now.with(before)));
         registry.change(loop, now -> now.with(wanted));

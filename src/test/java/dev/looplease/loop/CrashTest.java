@@ -15,8 +15,10 @@ import static dev.looplease.loop.Operation.EXPIRE;
 import static dev.looplease.loop.Operation.FORCE_DELETE;
 import static dev.looplease.loop.Operation.GIVE_ALL_BACK;
 import static dev.looplease.loop.Operation.GROW;
+import static dev.looplease.loop.Operation.GROW_IN_VAIN;
 import static dev.looplease.loop.Operation.MOVE;
 import static dev.looplease.loop.Operation.RENEW;
+import static dev.looplease.loop.Operation.SET_DIRECT_IO;
 import static dev.looplease.loop.Operation.SET_SECTOR_SIZE;
 import static dev.looplease.loop.Operation.SHRINK;
 import static org.assertj.core.api.Assertions.assertThat;
@@ -123,7 +125,21 @@ class CrashTest {
                 Step.CREATE_ATTACHED,
                 Step.CREATE_LEASE_STARTED);
         die(deaths, CREATE_REUSED, ioctl, Fate.READY, Step.CREATE_READY);
-        die(deaths, CREATE_GROUP, ioctl, Fate.GONE, Step.GROUP_RECORDED, Step.CREATE_ATTACHED, Step.GROUP_DEVICE_MADE);
+        die(
+                deaths,
+                CREATE_GROUP,
+                ioctl,
+                Fate.GONE,
+                Step.GROUP_RECORDED,
+                Step.CREATE_RESERVED,
+                Step.CREATE_RECORDED,
+                Step.CREATE_IMAGE_MADE,
+                Step.CREATE_IMAGE_KNOWN,
+                Step.CREATE_MAPPED,
+                Step.CREATE_ATTACHED,
+                Step.CREATE_CHECKED,
+                Step.CREATE_READY,
+                Step.GROUP_DEVICE_MADE);
         die(deaths, CREATE_GROUP, ioctl, Fate.READY, Step.GROUP_STARTED);
         die(deaths, ATTACH, ioctl, Fate.DETACHED, Step.ATTACH_OPENED, Step.CREATE_MAPPED);
         die(
@@ -136,7 +152,9 @@ class CrashTest {
                 Step.RESIZE_RECORDED,
                 Step.RESIZE_DEVICE);
         die(deaths, SHRINK, ioctl, Fate.READY, Step.RESIZE_PROMISED, Step.RESIZE_FILE, Step.RESIZE_DEVICE);
+        die(deaths, GROW_IN_VAIN, ioctl, Fate.READY, Step.RESIZE_FILE_RESTORED);
         die(deaths, SET_SECTOR_SIZE, ioctl, Fate.READY, Step.SECTOR_SIZE_DEVICE);
+        die(deaths, SET_DIRECT_IO, ioctl, Fate.READY, Step.DIRECT_IO_DEVICE);
         die(deaths, MOVE, ioctl, Fate.READY, Step.MOVE_JOINED, Step.MOVE_RECORDED, Step.MOVE_LEFT);
         die(deaths, DETACH, ioctl, Fate.READY, Step.TEARDOWN_OPENED);
         die(deaths, DETACH, ioctl, Fate.DETACHED, Step.TEARDOWN_CLEARED, Step.DETACH_RECORDED);
@@ -263,6 +281,7 @@ class CrashTest {
             case RENEW -> assertThat(Bystander.remaining(ground, id)).isGreaterThan(7000);
             case GROW ->
                 assertThat(bytes).isEqualTo(death.at() == Step.RESIZE_PROMISED ? Operation.BYTES : 2 * Operation.BYTES);
+            case GROW_IN_VAIN -> assertThat(bytes).isEqualTo(Operation.BYTES);
             case SHRINK ->
                 assertThat(bytes).isEqualTo(death.at() == Step.RESIZE_PROMISED ? Operation.BYTES : Operation.BYTES / 2);
             case MOVE ->
@@ -274,21 +293,22 @@ class CrashTest {
         }
     }
 
-    /** Who repeats his request with its key after the crash has one device in the end, whatever the first one came to. */
+    /** Who repeats his request with its key after the crash has what he asked for once, whatever the first one came to. */
     private static void assertOnce(Death death, Ground ground, Path home, List<LoopSnapshot> others) {
-        if (!death.operation().name().startsWith("CREATE") || death.operation() == CREATE_GROUP) {
+        if (!death.operation().name().startsWith("CREATE")) {
             return;
         }
-        var before = others.stream().map(LoopSnapshot::requiredId).toList();
-        var spec = death.operation() == CREATE_REUSED
-                ? Operation.spec(Operation.userFilePath(home), true)
-                : Operation.spec();
-        var answer =
-                ground.service.create(spec, new LeaseChoice.Own(Operation.terms()), Operation.OWNER, Operation.KEY);
-        assertThat(answer.repeated()).isEqualTo(death.fate() == Fate.READY);
-        if (answer.repeated()) {
-            assertThat(before).containsExactly(answer.value().requiredId());
+        List<String> before = others.stream().map(LoopSnapshot::requiredId).toList();
+        var first = death.operation().create(ground, home);
+        assertThat(first.repeated()).isEqualTo(death.fate() == Fate.READY);
+        assertThat(first.value()).hasSize(death.operation().devices);
+        if (first.repeated()) {
+            assertThat(first.value()).containsExactlyInAnyOrderElementsOf(before);
         }
+        var second = death.operation().create(ground, home);
+        assertThat(second.repeated()).isTrue();
+        assertThat(second.value()).containsExactlyElementsOf(first.value());
+        assertThat(Truth.devices(ground)).hasSize(1 + death.operation().devices);
     }
 
     private static void endEverything(Ground ground) {

@@ -18,20 +18,20 @@ import org.jspecify.annotations.Nullable;
 enum Operation {
     CREATE {
         @Override
-        void run(Ground ground, Path home, String target) {
-            create(ground, spec(), KEY);
+        LoopService.Answer<List<String>> create(Ground ground, Path home) {
+            return createOne(ground, spec());
         }
     },
     CREATE_IN_DIRECTORY {
         @Override
-        void run(Ground ground, Path home, String target) {
-            create(ground, spec(Ground.root(home), false), KEY);
+        LoopService.Answer<List<String>> create(Ground ground, Path home) {
+            return createOne(ground, spec(Ground.root(home), false));
         }
     },
     CREATE_NAMED {
         @Override
-        void run(Ground ground, Path home, String target) {
-            create(ground, spec(Ground.root(home).resolve("disk.raw"), false), KEY);
+        LoopService.Answer<List<String>> create(Ground ground, Path home) {
+            return createOne(ground, spec(Ground.root(home).resolve("disk.raw"), false));
         }
     },
     CREATE_REUSED {
@@ -42,14 +42,15 @@ enum Operation {
         }
 
         @Override
-        void run(Ground ground, Path home, String target) {
-            create(ground, spec(userFilePath(home), true), KEY);
+        LoopService.Answer<List<String>> create(Ground ground, Path home) {
+            return createOne(ground, spec(userFilePath(home), true));
         }
     },
     CREATE_GROUP(2) {
         @Override
-        void run(Ground ground, Path home, String target) {
-            ground.service.createLease(terms(), List.of(spec(), spec()), OWNER, KEY);
+        LoopService.Answer<List<String>> create(Ground ground, Path home) {
+            var made = ground.service.createLease(terms(), List.of(spec(), spec()), OWNER, KEY);
+            return new LoopService.Answer<>(made.value().lease().deviceIds(), made.repeated());
         }
     },
     ATTACH {
@@ -77,6 +78,23 @@ enum Operation {
             ground.service.patch(new DeviceRef.Id(target), ANY, resize(BYTES / 2), OWNER);
         }
     },
+    /** To a size that does not consist of sectors of the size that is asked for in the same breath. */
+    GROW_IN_VAIN {
+        @Override
+        void run(Ground ground, Path home, String target) {
+            ground.service.patch(
+                    new DeviceRef.Id(target),
+                    ANY,
+                    new LoopPatch(
+                            OptionalLong.of(BYTES + 512),
+                            false,
+                            Optional.empty(),
+                            OptionalInt.of(4096),
+                            Optional.empty(),
+                            Optional.empty()),
+                    OWNER);
+        }
+    },
     SET_SECTOR_SIZE {
         @Override
         void run(Ground ground, Path home, String target) {
@@ -88,6 +106,22 @@ enum Operation {
                             false,
                             Optional.empty(),
                             OptionalInt.of(4096),
+                            Optional.empty(),
+                            Optional.empty()),
+                    OWNER);
+        }
+    },
+    SET_DIRECT_IO {
+        @Override
+        void run(Ground ground, Path home, String target) {
+            ground.service.patch(
+                    new DeviceRef.Id(target),
+                    ANY,
+                    new LoopPatch(
+                            OptionalLong.empty(),
+                            false,
+                            Optional.of(DirectIo.PREFER),
+                            OptionalInt.empty(),
                             Optional.empty(),
                             Optional.empty()),
                     OWNER);
@@ -219,7 +253,19 @@ enum Operation {
         return name().startsWith("CREATE") ? "" : create(ground, spec(), null);
     }
 
-    abstract void run(Ground ground, Path home, String target);
+    void run(Ground ground, Path home, String target) {
+        create(ground, home);
+    }
+
+    /** What is done with a key: makes devices, or finds those that the same request made before. */
+    LoopService.Answer<List<String>> create(Ground ground, Path home) {
+        throw new UnsupportedOperationException(this + " makes nothing");
+    }
+
+    private static LoopService.Answer<List<String>> createOne(Ground ground, LoopSpec spec) {
+        var made = ground.service.create(spec, new LeaseChoice.Own(terms()), OWNER, KEY);
+        return new LoopService.Answer<>(List.of(made.value().requiredId()), made.repeated());
+    }
 
     static String create(Ground ground, LoopSpec spec, @Nullable RequestKey key) {
         return ground.service
