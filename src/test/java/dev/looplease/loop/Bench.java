@@ -17,7 +17,6 @@ import java.io.UncheckedIOException;
 import java.nio.file.DirectoryStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.time.Clock;
 import java.time.Duration;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
@@ -49,6 +48,7 @@ final class Bench implements AutoCloseable {
     static final Limits UNLIMITED = limits(10_000, OptionalLong.empty());
 
     final ManualTicker ticker = new ManualTicker();
+    final MovableClock clock = new MovableClock();
     final FaultyLosetup losetup;
     final List<LoopEvent> events = new CopyOnWriteArrayList<>();
     private final AtomicReference<@Nullable Error> nextEventFails = new AtomicReference<>();
@@ -107,7 +107,7 @@ final class Bench implements AutoCloseable {
                 Files.readString(Path.of("/proc/sys/kernel/random/boot_id")).strip(),
                 limits,
                 ticker,
-                Clock.systemUTC(),
+                clock,
                 this::happened);
     }
 
