@@ -207,6 +207,30 @@ class LeaseRaceTest {
     }
 
     @Test
+    void oneRenewalKeepsAllDevicesOfALeaseAndTheyEndTogether() {
+        LoopService.Group group = bench.service
+                .createLease(
+                        Bench.terms(60),
+                        List.of(Bench.spec(Bench.MIB), Bench.spec(Bench.MIB), Bench.spec(Bench.MIB)),
+                        Bench.OWNER,
+                        null)
+                .value();
+        bench.advance(Duration.ofSeconds(50));
+
+        LeaseSnapshot renewed = bench.renew(group.lease().id());
+
+        assertThat(renewed.deviceIds()).hasSize(3);
+        bench.advance(Duration.ofSeconds(59));
+        assertThat(group.devices())
+                .allSatisfy(device -> assertThat(bench.state(device)).contains(LoopState.READY));
+        bench.advance(Duration.ofSeconds(1));
+        Bench.soon().untilAsserted(() -> assertThat(bench.managed()).isEmpty());
+        assertThat(group.devices())
+                .allSatisfy(device -> assertThat(bench.endReason(device)).isEqualTo(EndReason.EXPIRED));
+        assertThat(bench.bound()).isEmpty();
+    }
+
+    @Test
     void noRenewalGoesBeyondTheWholeLife() {
         LeaseSnapshot lease = bench.service
                 .createLease(
