@@ -19,8 +19,6 @@ import java.util.Optional;
 import java.util.SortedMap;
 import java.util.TreeSet;
 import java.util.concurrent.locks.ReentrantLock;
-import java.util.regex.Matcher;
-import java.util.regex.Pattern;
 import java.util.stream.Collectors;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -39,8 +37,6 @@ final class LosetupCommand extends HostLosetup {
 
     /** How often a device is read anew because its number changed hands in between. */
     private static final int READS = 10;
-
-    private static final Pattern VERSION = Pattern.compile("util-linux\\S* (\\d+(?:\\.\\d+)+(?:-\\w+)?)");
 
     /** What strerror(3) says in the C locale, of glibc: the last resort, where nothing is bound that would tell. */
     private static final Map<String, String> ERRNO_BY_TEXT = Map.of(
@@ -75,16 +71,6 @@ final class LosetupCommand extends HostLosetup {
         losetup = new CommandRunner(program, timeout);
     }
 
-    /** util-linux's version, such as {@code 2.38.1}; empty where there is no losetup, or not util-linux's. */
-    Optional<String> version() {
-        try {
-            return version(losetup.run(List.of("--version")).out());
-        } catch (IOException e) {
-            LOG.debug("losetup cannot be run", e);
-            return Optional.empty();
-        }
-    }
-
     /** Why this losetup cannot serve; its list must be readable, for by that it is seen what an attach has done. */
     Optional<String> obstacle() {
         try {
@@ -96,11 +82,6 @@ final class LosetupCommand extends HostLosetup {
         } catch (IOException e) {
             return Optional.of(String.valueOf(e.getMessage()));
         }
-    }
-
-    static Optional<String> version(String output) {
-        Matcher match = VERSION.matcher(output);
-        return match.find() ? Optional.of(match.group(1)) : Optional.empty();
     }
 
     @Override

@@ -9,6 +9,9 @@ public final class Losetups {
 
     private static final Logger LOG = LoggerFactory.getLogger(Losetups.class);
 
+    private static final LosetupVersion VERSION =
+            new LosetupVersion(new CommandRunner(LosetupCommand.PROGRAM, LosetupCommand.TIMEOUT), System::nanoTime);
+
     private Losetups() {}
 
     /**
@@ -49,12 +52,12 @@ public final class Losetups {
             LOG.error("no loop devices: {}", why);
             return ioctl;
         }
-        LOG.info("loop devices by losetup {}: {}", command.version().orElse("of unknown version"), why);
+        LOG.info("loop devices by losetup {}: {}", commandVersion().orElse("of unknown version"), why);
         return command;
     }
 
-    /** The version of the host's losetup, such as {@code 2.38.1}; empty where there is none of util-linux. */
+    /** The version of the host's losetup, such as {@code 2.38.1}, some seconds ago; empty where there is none of util-linux. */
     public static Optional<String> commandVersion() {
-        return new LosetupCommand().version();
+        return VERSION.get();
     }
 }

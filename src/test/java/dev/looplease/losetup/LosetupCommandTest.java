@@ -234,25 +234,6 @@ class LosetupCommandTest extends LosetupContract {
     }
 
     @ParameterizedTest
-    @CsvSource({
-        "losetup from util-linux 2.38.1, 2.38.1",
-        "losetup from util-linux 2.41-rc1, 2.41-rc1",
-        "losetup (util-linux-ng 2.17.2), 2.17.2",
-        "BusyBox v1.36.1 multi-call binary, "
-    })
-    void readsTheVersion(String output, String version) {
-        assertThat(LosetupCommand.version(output).orElse(null)).isEqualTo(version);
-    }
-
-    @Test
-    void knowsItsOwnVersion() {
-        assertThat(new LosetupCommand().version()).isPresent();
-        assertThat(new LosetupCommand("no-such-losetup", Duration.ofSeconds(1), Path.of("/dev"), Path.of("/sys"))
-                        .version())
-                .isEmpty();
-    }
-
-    @ParameterizedTest
     @CsvSource(
             delimiter = '|',
             value = {
