@@ -46,6 +46,7 @@ final class AuditLog extends OncePerRequestFilter implements LoopEvent.Listener 
 
     private static final int UNAUTHORIZED = 401;
     private static final int FORBIDDEN = 403;
+    private static final int INTERNAL_SERVER_ERROR = 500;
 
     /** What has happened in the request that this thread is working on. */
     private static final ThreadLocal<@Nullable List<LoopEvent>> EVENTS = new ThreadLocal<>();
@@ -55,11 +56,14 @@ final class AuditLog extends OncePerRequestFilter implements LoopEvent.Listener 
             throws ServletException, IOException {
         List<LoopEvent> happened = new ArrayList<>();
         EVENTS.set(happened);
+        boolean answered = false;
         try {
             chain.doFilter(request, response);
+            answered = true;
         } finally {
             EVENTS.remove();
-            int status = response.getStatus();
+            // What nobody catches is answered by the server, outside of every filter.
+            int status = answered || response.isCommitted() ? response.getStatus() : INTERNAL_SERVER_ERROR;
             if (!READS.contains(request.getMethod()) || status == UNAUTHORIZED || status == FORBIDDEN) {
                 write(request, status, happened);
             }

@@ -9,6 +9,7 @@ import java.security.cert.X509Certificate;
 import java.time.Clock;
 import java.util.Optional;
 import org.springframework.http.HttpHeaders;
+import org.springframework.security.authentication.BadCredentialsException;
 import org.springframework.security.core.context.SecurityContextHolder;
 import org.springframework.security.core.context.SecurityContextImpl;
 import org.springframework.security.web.authentication.preauth.x509.SubjectX500PrincipalExtractor;
@@ -54,7 +55,16 @@ final class ClientCertificates extends OncePerRequestFilter {
 
     private Optional<Credential> credential(HttpServletRequest request) {
         return request.getAttribute(ATTRIBUTE) instanceof X509Certificate[] certificates && certificates.length > 0
-                ? credentials.byCertificate(String.valueOf(commonName.extractPrincipal(certificates[0])))
+                ? name(certificates[0]).flatMap(credentials::byCertificate)
                 : Optional.empty();
+    }
+
+    /** Empty where it has no common name: then it is nobody's who could be in the tokens file. */
+    private Optional<String> name(X509Certificate certificate) {
+        try {
+            return Optional.of(String.valueOf(commonName.extractPrincipal(certificate)));
+        } catch (BadCredentialsException e) {
+            return Optional.empty();
+        }
     }
 }

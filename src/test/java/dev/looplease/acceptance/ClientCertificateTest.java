@@ -49,8 +49,9 @@ class ClientCertificateTest {
         makeKey("expired", "CN=old-build");
         makeKey("stranger", "CN=stranger");
         makeKey("withdrawn", "CN=withdrawn");
+        makeKey("nameless", "O=Example");
         makeKey("unsigned", "CN=build-7, O=Example");
-        for (String known : new String[] {"client", "expired", "stranger"}) {
+        for (String known : new String[] {"client", "expired", "stranger", "nameless"}) {
             trust("clients", known);
         }
         // The one store with it; what comes in its place later is the same without.
@@ -202,6 +203,8 @@ class ClientCertificateTest {
     void anyOtherSaysNothing() throws Exception {
         assertThat(send(null, "GET").statusCode()).isEqualTo(401);
         assertThat(send("stranger", "GET").statusCode()).isEqualTo(401);
+        // The fault: 500.
+        assertThat(send("nameless", "GET").statusCode()).isEqualTo(401);
         assertThat(send("expired", "GET").statusCode()).isEqualTo(401);
         assertThat(send("expired", "GET").body()).contains("expired");
     }

@@ -6,6 +6,8 @@ import ch.qos.logback.classic.Logger;
 import ch.qos.logback.classic.spi.ILoggingEvent;
 import ch.qos.logback.core.read.ListAppender;
 import dev.looplease.loop.LoopEvent;
+import jakarta.servlet.FilterChain;
+import java.util.function.Function;
 import java.util.stream.IntStream;
 import org.junit.jupiter.api.Test;
 import org.slf4j.LoggerFactory;
@@ -27,6 +29,13 @@ class AuditLogTest {
     }
 
     private static String field(int events, String name) throws Exception {
+        return field(
+                audit -> (request, response) ->
+                        IntStream.range(0, events).mapToObj(AuditLogTest::ready).forEach(audit::happened),
+                name);
+    }
+
+    private static String field(Function<AuditLog, FilterChain> behind, String name) throws Exception {
         Logger logger = (Logger) LoggerFactory.getLogger("looplease.audit");
         ListAppender<ILoggingEvent> lines = new ListAppender<>();
         lines.start();
@@ -34,11 +43,9 @@ class AuditLogTest {
         try {
             AuditLog audit = new AuditLog();
             audit.doFilter(
-                    new MockHttpServletRequest("POST", "/leases"),
-                    new MockHttpServletResponse(),
-                    (request, response) -> IntStream.range(0, events)
-                            .mapToObj(AuditLogTest::ready)
-                            .forEach(audit::happened));
+                    new MockHttpServletRequest("POST", "/leases"), new MockHttpServletResponse(), behind.apply(audit));
+        } catch (IllegalStateException expected) {
+            assertThat(expected).hasMessage("nobody catches it");
         } finally {
             logger.detachAppender(lines);
         }
@@ -47,6 +54,17 @@ class AuditLogTest {
                 .findFirst()
                 .orElseThrow();
         return String.valueOf(pair.value);
+    }
+
+    /** The fault: 200, which the answer would have had. */
+    @Test
+    void tellsThatTheAgentFailed() throws Exception {
+        assertThat(field(
+                        audit -> (request, response) -> {
+                            throw new IllegalStateException("nobody catches it");
+                        },
+                        "status"))
+                .isEqualTo("500");
     }
 
     /** The fault: a line of 698,251 characters for a lease of 10,000 devices. */
