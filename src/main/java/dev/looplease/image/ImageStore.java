@@ -73,9 +73,18 @@ public final class ImageStore implements Closeable {
         return images.path();
     }
 
+    /**
+     * Whether a file lies in the images directory.
+     *
+     * @param image what the kernel calls it: by no means always a {@link Path}, in a locale without UTF-8
+     */
+    public boolean holds(String image) {
+        return image.substring(0, image.lastIndexOf('/') + 1).equals(directory() + "/");
+    }
+
     /** The id in a name that this store gives, {@code {id}.img}; the whole name of any other file. */
-    public static String idOf(Path image) {
-        String name = String.valueOf(image.getFileName());
+    public static String idOf(String image) {
+        String name = image.substring(image.lastIndexOf('/') + 1);
         return OWN_NAME.matcher(name).matches() ? name.substring(0, name.length() - SUFFIX.length()) : name;
     }
 

@@ -9,7 +9,6 @@ import dev.looplease.losetup.LoopIdentity;
 import dev.looplease.losetup.Losetup;
 import dev.looplease.losetup.LosetupException;
 import java.io.IOException;
-import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.HashSet;
@@ -75,8 +74,8 @@ final class Inventory {
 
     /** One of ours that nobody has been told of yet; it must not be taken for a foreign one. */
     private boolean isBeingMade(LoopDevice device) {
-        Path image = Path.of(device.backingFile());
-        return images.directory().equals(image.getParent())
+        String image = device.backingFile();
+        return images.holds(image)
                 && registry.loop(ImageStore.idOf(image))
                         .filter(loop -> !loop.wasAnnounced())
                         .isPresent();

@@ -147,8 +147,9 @@ public final class Recovery {
 
         Run() throws IOException {
             ImageStore.OwnNamed named = images.ownNamed();
-            named.images().forEach(image -> ownImages.put(ImageStore.idOf(image.path()), image));
-            named.others().forEach(path -> strangeImages.put(ImageStore.idOf(path), path));
+            named.images()
+                    .forEach(image -> ownImages.put(ImageStore.idOf(image.path().toString()), image));
+            named.others().forEach(path -> strangeImages.put(ImageStore.idOf(path.toString()), path));
         }
 
         Report compare() throws IOException {
@@ -496,8 +497,7 @@ public final class Recovery {
                             path));
             int unproven = strangeImages.size();
             for (LoopDevice device : attached) {
-                Path parent = Path.of(device.backingFile()).getParent();
-                boolean suspect = images.directory().equals(parent)
+                boolean suspect = images.holds(device.backingFile())
                         || (device.tag().isEmpty() && unattached.stream().anyMatch(file -> isOn(device, file)));
                 if (suspect && !known.contains(device.number())) {
                     log.warn(

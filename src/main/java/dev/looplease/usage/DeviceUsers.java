@@ -10,6 +10,7 @@ import dev.looplease.posix.PosixException;
 import dev.looplease.usage.DeviceUser.Kind;
 import java.io.IOException;
 import java.nio.file.Files;
+import java.nio.file.InvalidPathException;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
@@ -188,7 +189,7 @@ public final class DeviceUsers {
     private @Nullable FileStat peek(String path) throws IOException {
         try (PatientThread thread = new PatientThread("looplease-stat")) {
             return thread.call(STAT_LIMIT, () -> Posix.peek(tree.resolve(path)));
-        } catch (PatientThread.StuckException e) {
+        } catch (PatientThread.StuckException | InvalidPathException e) {
             return null;
         } catch (PosixException e) {
             if (HostTree.gone(e)) {
