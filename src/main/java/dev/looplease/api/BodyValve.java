@@ -38,19 +38,19 @@ final class BodyValve extends ValveBase {
         try (SlowSenders.Wait wait = senders.newWait(received)) {
             request.setAttribute(WAIT, wait);
             getNext().invoke(request, response);
-            // Whoever asked first (Expect: 100-continue) and was refused sends no body.
-            if (!request.isAsync() && !received.isFinished() && !received.hasExpectation()) {
-                response.finishResponse();
-                if (!drain(received, wait)) {
-                    received.action(ActionCode.DISABLE_SWALLOW_INPUT, null);
-                }
+        }
+        // Whoever asked first (Expect: 100-continue) and was refused sends no body.
+        if (!request.isAsync() && !received.isFinished() && !received.hasExpectation()) {
+            response.finishResponse();
+            if (!drain(received)) {
+                received.action(ActionCode.DISABLE_SWALLOW_INPUT, null);
             }
         }
     }
 
     /** On the connection itself: whoever read the stream may have closed it. */
-    private static boolean drain(org.apache.coyote.Request received, SlowSenders.Wait wait) {
-        try {
+    private boolean drain(org.apache.coyote.Request received) {
+        try (SlowSenders.Wait wait = senders.newDrain(received)) {
             Discard discard = new Discard();
             long left = MOST_BYTES;
             while (left > 0) {

@@ -11,31 +11,42 @@ import org.apache.coyote.Request;
 /**
  * How long a thread waits for what a client is slow to send. Tomcat's time-outs begin anew with each byte, so that two
  * hundred senders of a byte a second would have all its threads for days. Here a body has a deadline; and when many are
- * waited for at once, further ones have a much shorter one, so that most threads stay free for others.
+ * waited for at once, further ones have a much shorter one, so that most threads stay free for others. The rest of a body
+ * that nobody wants has little time and places of its own: who is refused takes none from those who are not.
  */
 final class SlowSenders {
 
     private static final int PATIENT_THREADS = 64;
+    private static final int DRAINING_THREADS = 32;
     private static final Duration PATIENCE = Duration.ofSeconds(10);
     private static final Duration IMPATIENCE = Duration.ofMillis(500);
+    private static final Duration DRAINING = Duration.ofSeconds(2);
 
     /** At first as long as a client on the same host needs to send a body after its header; then twice as long each time. */
     private static final long SHORTEST_PAUSE_NANOS = 10_000;
 
-    private static final long LONGEST_PAUSE_NANOS = 200_000;
+    /** Nobody who waits that long notices it, and hundred looks a second cost nothing. */
+    private static final long LONGEST_PAUSE_NANOS = 10_000_000;
 
     private final Semaphore patient = new Semaphore(PATIENT_THREADS);
+    private final Semaphore draining = new Semaphore(DRAINING_THREADS);
 
     /** The waiting for one body; begins when it must be waited for. */
-    final class Wait implements AutoCloseable {
+    static final class Wait implements AutoCloseable {
 
         private final Request received;
+        private final Semaphore places;
+        private final Duration withPlace;
+        private final Duration withoutPlace;
         private long deadline;
         private boolean begun;
-        private boolean isPatient;
+        private boolean hasPlace;
 
-        private Wait(Request received) {
+        private Wait(Request received, Semaphore places, Duration withPlace, Duration withoutPlace) {
             this.received = received;
+            this.places = places;
+            this.withPlace = withPlace;
+            this.withoutPlace = withoutPlace;
         }
 
         /** Returns when reading the stream blocks no more. */
@@ -68,7 +79,7 @@ final class SlowSenders {
         private void requirePlace() throws RequestTimeoutException {
             if (received.getContentLengthLong() < 0 && !received.isFinished()) {
                 begin();
-                if (!isPatient) {
+                if (!hasPlace) {
                     throw new RequestTimeoutException();
                 }
             }
@@ -87,21 +98,27 @@ final class SlowSenders {
         private void begin() {
             if (!begun) {
                 begun = true;
-                isPatient = patient.tryAcquire();
-                deadline = System.nanoTime() + (isPatient ? PATIENCE : IMPATIENCE).toNanos();
+                hasPlace = places.tryAcquire();
+                deadline = System.nanoTime() + (hasPlace ? withPlace : withoutPlace).toNanos();
             }
         }
 
         @Override
         public void close() {
-            if (isPatient) {
-                isPatient = false;
-                patient.release();
+            if (hasPlace) {
+                hasPlace = false;
+                places.release();
             }
         }
     }
 
+    /** For a body that somebody wants. */
     Wait newWait(Request received) {
-        return new Wait(received);
+        return new Wait(received, patient, PATIENCE, IMPATIENCE);
+    }
+
+    /** For the rest of one that nobody wants; without a place it is not waited for at all. */
+    Wait newDrain(Request received) {
+        return new Wait(received, draining, DRAINING, Duration.ZERO);
     }
 }

@@ -103,6 +103,20 @@ class BoundsTest extends HttpTest {
         }
     }
 
+    /** The fault: each kept one of the places for whoever must be waited for, and a body in chunks found none. */
+    @Test
+    void whoIsRefusedKeepsNobodyOut() throws IOException {
+        for (int i = 0; i < 64; i++) {
+            Socket socket = newSocket();
+            write(socket, "POST /nowhere HTTP/1.1|Host: localhost|Content-Length: 999||");
+            assertThat(socket.getInputStream().read()).as("its answer").isEqualTo('H');
+        }
+
+        Reply reply = send(List.of(new Header("Transfer-Encoding", "chunked")), "d\r\n{\"sizeMb\": 1}\r\n0\r\n\r\n");
+
+        assertThat(reply.status()).as(reply.body()).isEqualTo(201);
+    }
+
     private void write(Socket socket, String request) throws IOException {
         String text = request.replace("|", "\r\n").replace("TOKEN", agent.authorization());
         socket.getOutputStream().write(text.getBytes(US_ASCII));
