@@ -37,7 +37,8 @@ final class JsonErrors {
                 new FieldError(path(e), "must be of whole characters: a surrogate (\\ud800 to \\udfff) has no partner");
             case MismatchedInputException e -> new FieldError(path(e), "must be " + wanted(e.getTargetType()));
             case InputCoercionException e -> new FieldError(path(e), "must be " + wanted(e.getTargetType()));
-            case StreamConstraintsException e -> new FieldError(path(e), "is too long, or nested too deeply");
+            case StreamConstraintsException e ->
+                new FieldError(path(e), "is too long, nested too deeply, or one value too many");
             case StreamReadException e ->
                 doubled(e)
                         .map(field -> new FieldError(field, "is there twice"))

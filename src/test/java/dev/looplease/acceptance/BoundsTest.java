@@ -155,6 +155,30 @@ class BoundsTest extends HttpTest {
         }
     }
 
+    /** Of a megabyte of nothings would become a list that takes thirty. */
+    @Test
+    void refusesABodyOfTooManyValues() {
+        String body = "{\"devices\": [" + "{},".repeat(MIB / 3 - 10) + "{}]}";
+
+        assertThat(agent.send("POST", "/leases", body)
+                        .refused(400, "invalid-request")
+                        .body())
+                .contains("one value too many");
+    }
+
+    /** The last one is refused, so all were read. */
+    @Test
+    void readsAsManyDevicesAsThereMayBe() {
+        String device =
+                "{\"sizeMb\":1,\"partScan\":true,\"offsetBytes\":0,\"directIo\":\"OFF\",\"sectorSize\":512,\"labels\":{\"a\":\"b\"}}";
+        String body = "{\"devices\": [" + (device + ",").repeat(9_999) + "{\"sizeMb\": 0}]}";
+
+        assertThat(agent.send("POST", "/leases", body)
+                        .refused(400, "invalid-request")
+                        .body())
+                .contains("devices[9999]");
+    }
+
     @Test
     void unpacksNothing() throws IOException {
         ByteArrayOutputStream bomb = new ByteArrayOutputStream();
