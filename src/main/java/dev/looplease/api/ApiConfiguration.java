@@ -6,7 +6,6 @@ import dev.looplease.loop.WallClock;
 import java.time.Clock;
 import java.time.Duration;
 import org.apache.catalina.core.StandardHost;
-import org.apache.coyote.http11.AbstractHttp11Protocol;
 import org.springframework.beans.factory.annotation.Value;
 import org.springframework.boot.http.converter.autoconfigure.ServerHttpMessageConvertersCustomizer;
 import org.springframework.boot.jackson.autoconfigure.JsonMapperBuilderCustomizer;
@@ -33,7 +32,8 @@ import tools.jackson.databind.type.LogicalType;
 @Configuration(proxyBeanMethods = false)
 class ApiConfiguration {
 
-    private static final int MOST_BYTES_BESIDE_CHUNKS = 16;
+    /** For connections; the rest is for the agent, what it lends, and the requests that it works on. */
+    private static final double SHARE_OF_HEAP = 0.35;
 
     @Bean
     WallClock wallClock(Clock clock) {
@@ -126,22 +126,8 @@ class ApiConfiguration {
     }
 
     @Bean
-    WebServerFactoryCustomizer<TomcatServletWebServerFactory> promptHttp() {
-        return factory -> factory.setProtocol(PromptHttpProtocol.class.getName());
-    }
-
-    @Bean
-    WebServerFactoryCustomizer<TomcatServletWebServerFactory> slowSenders() {
-        return factory -> {
-            factory.addEngineValves(new BodyValve(new SlowSenders()));
-            factory.addConnectorCustomizers(connector -> {
-                if (connector.getProtocolHandler() instanceof AbstractHttp11Protocol<?> http) {
-                    // Nobody sends either on purpose, and while one arrives a thread waits for it.
-                    http.setMaxExtensionSize(MOST_BYTES_BESIDE_CHUNKS);
-                    http.setMaxTrailerSize(MOST_BYTES_BESIDE_CHUNKS);
-                }
-            });
-        };
+    WebServerFactoryCustomizer<TomcatServletWebServerFactory> requestBounds() {
+        return new RequestBounds(SHARE_OF_HEAP);
     }
 
     /** What Tomcat refuses before any servlet sees it is answered with a problem document too. */

@@ -12,6 +12,7 @@ import java.io.IOException;
 import java.io.InputStreamReader;
 import java.net.InetAddress;
 import java.net.Socket;
+import java.net.SocketTimeoutException;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.HashSet;
@@ -31,6 +32,9 @@ import org.junit.jupiter.api.io.TempDir;
 class PromptHttpProtocolTest {
 
     private static final Duration LOOK_OUT = Duration.ofMinutes(5);
+
+    private static final String HALF = "GET / HTTP/1.1\r\nHo";
+    private static final String REST = "st: localhost\r\n\r\n";
 
     @TempDir
     private Path directory;
@@ -132,6 +136,34 @@ class PromptHttpProtocolTest {
             assertThat(client.answer()).isIn(threads);
             client.send("st: localhost\r\n\r\n");
             assertThat(client.answer()).isNotEmpty();
+        }
+    }
+
+    @Test
+    void aFewMayHaveHalfAHeadAndOthersAreClosed() throws IOException {
+        protocol.setMaxConnections(8);
+        try (Client first = new Client();
+                Client second = new Client()) {
+            first.send(HALF);
+            second.send(HALF);
+            await().until(this::isClosedWithHalfAHead);
+
+            try (Client whole = new Client()) {
+                assertThat(whole.ask()).isNotEmpty();
+            }
+            first.send(REST);
+            assertThat(first.answer()).isNotEmpty();
+        }
+        await().until(() -> !isClosedWithHalfAHead());
+    }
+
+    private boolean isClosedWithHalfAHead() throws IOException {
+        try (Client client = new Client()) {
+            client.socket.setSoTimeout(200);
+            client.send(HALF);
+            return client.in.read() < 0;
+        } catch (SocketTimeoutException e) {
+            return false;
         }
     }
 
