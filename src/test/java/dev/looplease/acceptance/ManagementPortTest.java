@@ -1,10 +1,19 @@
 package dev.looplease.acceptance;
 
+import static java.nio.charset.StandardCharsets.US_ASCII;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.looplease.KernelTest;
 import java.io.IOException;
+import java.net.InetAddress;
+import java.net.Socket;
+import java.time.Duration;
+import java.util.ArrayList;
 import java.util.List;
+import java.util.concurrent.Executors;
+import java.util.concurrent.Future;
+import java.util.concurrent.ScheduledExecutorService;
+import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.extension.ExtendWith;
@@ -68,6 +77,40 @@ class ManagementPortTest extends HttpTest {
         agent.get("/actuator/prometheus").refused(404, "not-found");
         agent.get("/actuator/health").refused(404, "not-found");
         agent.get("/livez").expect(200);
+    }
+
+    /** The fault: who sent a byte now and then of a body that nobody wanted had a thread for as long as he liked. */
+    @Test
+    void sendersOfAByteASecondKeepNobodyOut() throws IOException {
+        List<Socket> sockets = new ArrayList<>();
+        afterwards(() -> {
+            for (Socket socket : sockets) {
+                socket.close();
+            }
+        });
+        for (int i = 0; i < 300; i++) {
+            Socket socket = new Socket(InetAddress.getLoopbackAddress(), port);
+            sockets.add(socket);
+            drip(socket, "POST /actuator/health HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9999\r\n\r\n");
+        }
+        try (ScheduledExecutorService drip = Executors.newSingleThreadScheduledExecutor()) {
+            Future<?> dripping = drip.scheduleAtFixedRate(
+                    () -> sockets.forEach(socket -> drip(socket, "1")), 0, 1, TimeUnit.SECONDS);
+            long begin = System.nanoTime();
+
+            monitor.get("/actuator/health").expect(200);
+
+            assertThat(Duration.ofNanos(System.nanoTime() - begin)).isLessThan(Duration.ofSeconds(8));
+            dripping.cancel(true);
+        }
+    }
+
+    private static void drip(Socket socket, String text) {
+        try {
+            socket.getOutputStream().write(text.getBytes(US_ASCII));
+        } catch (IOException e) {
+            // The agent has had enough of this one.
+        }
     }
 
     /** The fault: the guard stood before the main port alone. */
