@@ -490,7 +490,7 @@ final class Bench implements AutoCloseable {
         return "loop" + number;
     }
 
-    private static String attachForeign(Path file) {
+    static String attachForeign(Path file) {
         return soon().ignoreExceptions()
                 .until(() -> run("losetup", "--find", "--show", file.toString()), node -> node.startsWith("/dev/"))
                 .substring("/dev/".length());

@@ -4,11 +4,13 @@ import static java.nio.charset.StandardCharsets.US_ASCII;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatExceptionOfType;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import dev.looplease.KernelTest;
 import dev.looplease.image.Allocation;
 import dev.looplease.journal.Durability;
 import dev.looplease.losetup.Backend;
+import dev.looplease.posix.Errno;
 import dev.looplease.posix.Fd;
 import dev.looplease.posix.Posix;
 import java.io.IOException;
@@ -24,13 +26,19 @@ import java.nio.file.StandardOpenOption;
 import java.time.Duration;
 import java.util.ArrayDeque;
 import java.util.Deque;
+import java.util.HashMap;
 import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.stream.Stream;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.Arguments;
 import org.junit.jupiter.params.provider.EnumSource;
+import org.junit.jupiter.params.provider.MethodSource;
 
 /** The disk is full, or fails, at each write of the journal and of an image: a clear refusal, and nothing is left. */
 @KernelTest
@@ -54,6 +62,8 @@ class DiskFaultTest {
 
     private Path home;
     private final Deque<Path> mounts = new ArrayDeque<>();
+    private final Map<Path, String> devices = new HashMap<>();
+    private final Deque<Runnable> detaches = new ArrayDeque<>();
 
     @BeforeEach
     void makeHome() throws IOException {
@@ -64,6 +74,9 @@ class DiskFaultTest {
     void unmount() {
         while (!mounts.isEmpty()) {
             Bench.run("umount", mounts.pop().toString());
+        }
+        while (!detaches.isEmpty()) {
+            detaches.pop().run();
         }
     }
 
@@ -81,14 +94,17 @@ class DiskFaultTest {
             file.setLength(bytes);
         }
         Bench.run("mkfs.ext4", "-q", image.toString());
+        String device = Bench.attachForeign(image);
+        detaches.push(() -> Bench.detachForeign(device, image));
+        devices.put(at, device);
         mountAgain(at);
         mounts.push(at);
         return at;
     }
 
-    private void mountAgain(Path at) throws IOException {
-        Path image = temp.toRealPath().resolve(at.getFileName() + ".ext4");
-        Bench.run("mount", "-o", "loop", image.toString(), at.toString());
+    /** From the same device as before: its number is part of what a file is known by. */
+    private void mountAgain(Path at) {
+        Bench.run("mount", "/dev/" + devices.get(at), at.toString());
     }
 
     private static Path fill(Path filesystem) throws IOException {
@@ -179,6 +195,12 @@ class DiskFaultTest {
             @Override
             void on(Bench bench, LoopSnapshot device, String lease) {
                 bench.create();
+            }
+        },
+        CREATE_FULL {
+            @Override
+            void on(Bench bench, LoopSnapshot device, String lease) {
+                bench.create(Bench.spec(Bench.MIB, null, Allocation.FULL), Bench.terms(60));
             }
         },
         CREATE_ELSEWHERE {
@@ -383,6 +405,152 @@ class DiskFaultTest {
 
     // A disk that fails
 
+    /** One write fails, or that one and all that come after it. */
+    enum Fault {
+        EIO_ONCE(Errno.EIO, false),
+        EIO_FOR_GOOD(Errno.EIO, true),
+        ENOSPC_ONCE(Errno.ENOSPC, false),
+        ENOSPC_FOR_GOOD(Errno.ENOSPC, true);
+
+        private final int errno;
+        private final boolean forGood;
+
+        Fault(int errno, boolean forGood) {
+            this.errno = errno;
+            this.forGood = forGood;
+        }
+    }
+
+    static Stream<Arguments> faults() {
+        return Stream.of(Act.values()).flatMap(act -> Stream.of(Fault.values()).map(fault -> Arguments.of(act, fault)));
+    }
+
+    /** Of the journal and of the image alike: both are on that disk. */
+    @ParameterizedTest
+    @MethodSource("faults")
+    void theDiskFailsAtEachWrite(Act act, Fault fault) throws IOException {
+        Path disk = ext4("disk", 32L * Bench.MIB);
+        Optional<FaultyDisk> faulty = FaultyDisk.at(disk);
+        assumeTrue(faulty.isPresent(), "the kernel cannot be told to fail at a write");
+        int nth = 1;
+        try (FaultyDisk chosen = faulty.get()) {
+            while (failsAtWrite(nth, act, fault, disk, chosen)) {
+                nth++;
+            }
+        }
+        assertThat(nth).as("something was written").isGreaterThan(1);
+    }
+
+    /** Returns whether it came to that write at all. */
+    private static boolean failsAtWrite(int nth, Act act, Fault fault, Path disk, FaultyDisk faulty)
+            throws IOException {
+        String when = act + " with " + fault + " at write " + nth;
+        try (Bench bench = new Bench(Files.createDirectory(disk.resolve("home" + nth)), Backend.IOCTL)) {
+            LoopSnapshot device = bench.create();
+            String lease = bench.lease(60).id();
+            List<String> bound = bench.bound();
+            List<Path> files = filesBelow(bench.images);
+            faulty.failAt(nth, fault.errno, fault.forGood);
+            try {
+                act.on(bench, device, lease);
+            } catch (LoopException refused) {
+                assertThat(act.always).as(when).isFalse();
+                assertRefusedFor(fault, refused);
+                assertThat(filesBelow(bench.images)).as(when).isEqualTo(files);
+                if (!fault.forGood) {
+                    assertNothingChanged(bench, act, device, bound);
+                }
+            }
+            boolean failed = faulty.wasReached();
+            faulty.heal();
+            bench.restart();
+            List<LoopSnapshot> left = bench.managed();
+            assertThat(left).as(when).allSatisfy(DiskFaultTest::assertWhole);
+            assertThat(bench.imageFiles())
+                    .as(when)
+                    .containsExactlyElementsOf(left.stream()
+                            .map(Bench::image)
+                            .filter(image -> image.startsWith(bench.images))
+                            .sorted()
+                            .toList());
+            assertThat(bench.bound()).as(when).hasSize((int) left.stream()
+                    .filter(managed -> managed.observed().isPresent())
+                    .count());
+            return failed;
+        }
+    }
+
+    /**
+     * The disk below the images fails for good between two writes of the journal, which has its own: neither a file nor a
+     * directory can be changed from then on. What cannot be deleted there goes when the disk is back.
+     */
+    @ParameterizedTest
+    @EnumSource(names = {"CREATE", "CREATE_FULL", "CREATE_ELSEWHERE", "CREATE_GROUP"})
+    void theImagesDiskFailsBeforeEachWriteOfTheJournal(Act act) throws IOException {
+        Path state = ext4("state", 16L * Bench.MIB);
+        Optional<FaultyDisk> faulty = FaultyDisk.at(state);
+        assumeTrue(faulty.isPresent(), "the kernel does not tell of writes beforehand");
+        int nth = 1;
+        try (FaultyDisk journals = faulty.get()) {
+            while (imagesFailBeforeWrite(nth, act, state, journals)) {
+                nth++;
+            }
+        }
+        assertThat(nth).as("something was written").isGreaterThan(1);
+    }
+
+    /** Returns whether it came to that write at all. */
+    private boolean imagesFailBeforeWrite(int nth, Act act, Path state, FaultyDisk journals) throws IOException {
+        Path disk = ext4("disk" + nth, 16L * Bench.MIB);
+        try (Bench bench =
+                new Bench(disk, disk.resolve("images"), state.resolve("state" + nth), Backend.IOCTL, Bench.UNLIMITED)) {
+            LoopSnapshot gone = bench.create();
+            bench.deleted(gone);
+            String lease = bench.lease(60).id();
+            List<Path> files = filesBelow(bench.images);
+            journals.before(nth, () -> fail(disk));
+            try {
+                act.on(bench, gone, lease);
+            } catch (LoopException refused) {
+                assertRefusedFor(Fault.EIO_ONCE, refused);
+            }
+            journals.heal();
+            // What is bound keeps the disk mounted.
+            bench.managed().forEach(bench::force);
+            bench.inTime(() -> assertThat(bench.bound()).isEmpty());
+            bench.restart(() -> {
+                Bench.run("umount", disk.toString());
+                mountAgain(disk);
+            });
+            bench.inTime(() -> assertThat(bench.managed()).isEmpty());
+            assertThat(filesBelow(bench.images)).as("%s at write %s", act, nth).isEqualTo(files);
+            assertThat(disk.resolve("elsewhere.raw")).doesNotExist();
+            return journals.wasReached();
+        }
+    }
+
+    private static void assertRefusedFor(Fault fault, LoopException refused) {
+        if (fault.errno == Errno.ENOSPC) {
+            assertThat(refused).isInstanceOf(LoopException.InsufficientStorage.class);
+        } else {
+            assertThat(refused)
+                    .isInstanceOfSatisfying(
+                            LoopException.KernelFailure.class,
+                            failure -> assertThat(failure.errnoName()).isEqualTo("EIO"));
+        }
+    }
+
+    private static void assertWhole(LoopSnapshot device) {
+        assertThat(Bench.image(device)).exists();
+        device.observed().ifPresent(kernel -> assertThat(Bench.image(device)).hasSize(kernel.sizeBytes()));
+    }
+
+    private static List<Path> filesBelow(Path directory) throws IOException {
+        try (Stream<Path> files = Files.list(directory)) {
+            return files.sorted().toList();
+        }
+    }
+
     @Test
     void aCreateIsRefusedWithTheErrnoWhereTheJournalFails() throws IOException {
         Path state = ext4("state", 16L * Bench.MIB);
@@ -515,6 +683,11 @@ class DiskFaultTest {
 
             assertThat(bench.managed()).isEmpty();
             assertThat(bench.service.usage()).isEqualTo(new LoopRegistry.Usage(0, 0));
+            bench.restart(() -> {
+                Bench.run("umount", images.toString());
+                mountAgain(images);
+            });
+            assertThat(bench.imageFiles()).isEmpty();
         } finally {
             bench.stop();
         }
