@@ -126,6 +126,9 @@ public final class Recovery {
 
         private final Records.Remains remains = records.read();
         private final List<LoopDevice> attached = losetup.list();
+        /** What else is bound, and cannot be read because its disk fails: the names of the images. */
+        private final List<String> unlisted = losetup.unlistedImages(attached);
+
         private final Map<String, ImageFile> ownImages = new HashMap<>();
         /** What is named as our images are, and is not as we make them. */
         private final Map<String, Path> strangeImages = new HashMap<>();
@@ -241,15 +244,20 @@ public final class Recovery {
             Lease lease = byId.computeIfAbsent(record.leaseId(), id -> replacement(record));
             ManagedLoop loop = ManagedLoop.recovered(record, firstRevision, record.toStanding(lease));
             Optional<ImageFile> image = findImage(record, own);
-            Optional<LoopDevice> device = findAttachment(record, image);
-            device.ifPresent(bound -> known.add(bound.number()));
-            if (device.isEmpty() && record.spec().reuseFile()) {
-                reusedFile(record, image).ifPresent(unattached::add);
+            LoopIdentity unread = findUnread(record);
+            Optional<LoopDevice> device = unread == null ? findAttachment(record, image) : Optional.empty();
+            LoopIdentity attachment = device.map(LoopDevice::identity).orElse(unread);
+            if (attachment != null) {
+                known.add(attachment.number());
+            } else {
+                requireReadable(record, image);
+                if (record.spec().reuseFile()) {
+                    reusedFile(record, image).ifPresent(unattached::add);
+                }
             }
             loop.change(
                     standing -> {
-                        Standing seen = standing.withAttachment(
-                                device.map(LoopDevice::identity).orElse(null));
+                        Standing seen = standing.withAttachment(attachment);
                         return image.isEmpty()
                                 ? seen
                                 : withImage(seen, image.get(), !record.spec().reuseFile());
@@ -267,6 +275,9 @@ public final class Recovery {
                 end(loop, record, claimed);
             } else if (device.isPresent()) {
                 adopt(loop, device.get(), record);
+            } else if (attachment != null) {
+                log.warn("{} is loop{}, which cannot be read now; it stays as it was.", loop.id(), attachment.number());
+                adopted++;
             } else if (image.isEmpty()) {
                 registry.forget(loop, EndReason.LOST);
                 lost++;
@@ -350,15 +361,42 @@ public final class Recovery {
          * image that the agent itself made for it. Anybody may attach our image a second time; that is not ours.
          */
         private Optional<LoopDevice> findAttachment(DeviceRecord record, Optional<ImageFile> image) {
-            LoopIdentity recorded = isOfThisBoot(record) && record.attachment() != null
-                    ? record.attachment().toIdentity()
-                    : null;
+            LoopIdentity recorded = recordedAttachment(record);
             return only(device -> device.identity().equals(recorded))
                     .or(() -> only(device -> Records.isTagOf(record.id(), device.tag())))
                     .or(() -> only(device -> mayHaveBoundUnrecorded(record)
                             && (record.state() == LoopState.CREATING
                                     || device.tag().isEmpty())
                             && image.filter(file -> isOn(device, file)).isPresent()));
+        }
+
+        private @Nullable LoopIdentity recordedAttachment(DeviceRecord record) {
+            return isOfThisBoot(record) && record.attachment() != null
+                    ? record.attachment().toIdentity()
+                    : null;
+        }
+
+        /** The attachment on record where the list lacks it and it is no less bound: its disk fails. */
+        private @Nullable LoopIdentity findUnread(DeviceRecord record) throws IOException {
+            LoopIdentity recorded = recordedAttachment(record);
+            return recorded == null
+                            || only(device -> device.identity().equals(recorded))
+                                    .isPresent()
+                            || Teardown.isGone(losetup, recorded)
+                    ? null
+                    : recorded;
+        }
+
+        /** Whether a device that does not seem to be attached is not, nobody can tell while what may be it cannot be read. */
+        private void requireReadable(DeviceRecord record, Optional<ImageFile> image) throws IOException {
+            if (record.state() != LoopState.DETACHED
+                    && image.filter(this::isUnlisted).isPresent()) {
+                throw new IOException("What is bound to its image cannot be read, and may be it.");
+            }
+        }
+
+        private boolean isUnlisted(ImageFile image) {
+            return unlisted.contains(image.path().toString());
         }
 
         /**
@@ -449,10 +487,17 @@ public final class Recovery {
         /** What is ours by all its marks and on no record ends: images in our directory, and attachments with our tag. */
         private void endOrphans() {
             for (Map.Entry<String, ImageFile> orphan : ownImages.entrySet()) {
-                Optional<LoopDevice> device = attached.stream()
-                        .filter(bound -> !known.contains(bound.number()) && isOn(bound, orphan.getValue()))
-                        .findFirst();
-                endOrphan(orphan.getKey(), orphan.getValue(), device);
+                if (isUnlisted(orphan.getValue())) {
+                    log.warn(
+                            "{} is on no record, and what is bound to it cannot be read; it is left alone.",
+                            orphan.getValue().path());
+                    unproven++;
+                } else {
+                    Optional<LoopDevice> device = attached.stream()
+                            .filter(bound -> !known.contains(bound.number()) && isOn(bound, orphan.getValue()))
+                            .findFirst();
+                    endOrphan(orphan.getKey(), orphan.getValue(), device);
+                }
             }
             for (LoopDevice device : attached) {
                 if (!known.contains(device.number()) && records.isOurs(device.tag())) {

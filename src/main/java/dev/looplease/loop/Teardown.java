@@ -191,15 +191,25 @@ final class Teardown {
     /**
      * An attachment of a device whose attach failed so that nobody knows what came of it: one with its tag or, where the
      * backend sets none, one of the image that the agent made for it alone.
+     *
+     * @throws LoopException.KernelFailure when there may be one that cannot be read
      */
     Optional<LoopIdentity> findStray(ManagedLoop loop) throws IOException {
         ImageFile image = loop.standing().image();
-        return losetup.list().stream()
+        List<LoopDevice> all = losetup.list();
+        Optional<LoopIdentity> stray = all.stream()
                 .filter(device -> device.tag().isEmpty()
                         ? loop.ownsImage() && image != null && isOn(device, image)
                         : device.tag().equals(records.tag(loop.id())))
                 .map(LoopDevice::identity)
                 .findFirst();
+        if (stray.isEmpty()
+                && image != null
+                && losetup.unlistedImages(all).contains(image.path().toString())) {
+            throw new LoopException.KernelFailure(
+                    "A device is bound to the image, and cannot be read to see whose it is.", "EIO", null);
+        }
+        return stray;
     }
 
     private static boolean isOn(LoopDevice device, ImageFile image) {

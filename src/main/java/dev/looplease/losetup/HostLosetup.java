@@ -9,7 +9,9 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.stream.Collectors;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -95,6 +97,22 @@ abstract class HostLosetup implements Losetup {
                         .ifPresent(devices::add);
             }
             return devices;
+        } catch (IOException e) {
+            throw LosetupException.of(e);
+        }
+    }
+
+    @Override
+    public final List<String> unlistedImages(List<LoopDevice> listed) throws LosetupException {
+        Set<Integer> read = listed.stream().map(LoopDevice::number).collect(Collectors.toSet());
+        try {
+            List<String> names = new ArrayList<>();
+            for (int number : sysfs.numbers()) {
+                if (!read.contains(number)) {
+                    sysfs.backingText(number).ifPresent(names::add);
+                }
+            }
+            return names;
         } catch (IOException e) {
             throw LosetupException.of(e);
         }

@@ -1,6 +1,7 @@
 package dev.looplease.losetup;
 
 import dev.looplease.posix.DeviceNumber;
+import dev.looplease.posix.Errno;
 import dev.looplease.posix.Fd;
 import dev.looplease.posix.Posix;
 import dev.looplease.posix.PosixException;
@@ -310,11 +311,18 @@ final class LoopSysfs {
             String text = new String(Posix.readAttribute(held, file), StandardCharsets.UTF_8);
             return Optional.of(text.endsWith("\n") ? text.substring(0, text.length() - 1) : text);
         } catch (IOException e) {
-            // ENODEV when it vanishes between open and read. What is still there and cannot be read is an error.
-            if (Posix.existsAt(held, file)) {
+            // ENODEV when it vanishes between open and read; it may be there anew by now. What is still there and
+            // cannot be
+            // read is an error.
+            if (!wasAbsent(e) && Posix.existsAt(held, file)) {
                 throw e;
             }
             return Optional.empty();
         }
+    }
+
+    private static boolean wasAbsent(IOException failure) {
+        return failure instanceof PosixException posix
+                && (posix.errno() == Errno.ENOENT || posix.errno() == Errno.ENODEV);
     }
 }

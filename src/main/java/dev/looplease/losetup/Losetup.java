@@ -26,16 +26,22 @@ public interface Losetup {
     List<Integer> numbers() throws LosetupException;
 
     /**
-     * Those of these numbers that are bound, in the same order. Of an attachment that was read before only what may change
+     * Those of these numbers that are bound and can be read, in the same order. Of an attachment that was read before only what may change
      * while it lasts is read anew (not its section, whether it is read-only, and the tag), from sysfs alone: that opens no
      * device, and so is in nobody's way.
      */
     List<LoopDevice> list(List<Integer> numbers) throws LosetupException;
 
-    /** Every bound loop device of the host, in the order of their numbers. */
+    /** Every bound loop device of the host that can be read, in the order of their numbers. */
     default List<LoopDevice> list() throws LosetupException {
         return list(numbers());
     }
+
+    /**
+     * The names, as the kernel prints them, of the images of bound devices that a list of all has left out: what cannot be
+     * asked for its inode, because its disk fails, has a name all the same. From sysfs alone.
+     */
+    List<String> unlistedImages(List<LoopDevice> listed) throws LosetupException;
 
     /**
      * Opens a device and verifies, while holding it open, that it is still that attachment. While the handle is open

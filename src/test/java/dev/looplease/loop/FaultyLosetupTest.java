@@ -18,6 +18,7 @@ import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
 import org.jspecify.annotations.Nullable;
+import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
@@ -279,6 +280,79 @@ class FaultyLosetupTest {
                 .sorted()
                 .toList();
         assertThat(bench.bound()).isEqualTo(attached);
+    }
+
+    /** A start into which the fault falls: what lives goes on, what ends ends, what is detached stays so. */
+    @ParameterizedTest
+    @CsvSource({
+        "IOCTL, FAILS",
+        "IOCTL, FAILS_AFTER_ITS_EFFECT",
+        "IOCTL, LIES",
+        "IOCTL, RETURNS_NONSENSE",
+        "LOSETUP, FAILS",
+        "LOSETUP, LIES",
+        "LOSETUP, RETURNS_NONSENSE"
+    })
+    void oneCallOfARecoveryGoesWrong(Backend backend, Fault fault) throws IOException {
+        try (Bench bench = new Bench(home, backend)) {
+            for (int nth = 1; nth < MORE_THAN_ANYTHING_TAKES; nth++) {
+                if (!recoversFromAFaultAt(nth, fault, bench)) {
+                    assertThat(nth).as("something was broken").isGreaterThan(3);
+                    return;
+                }
+            }
+        }
+        throw new AssertionError("calls without end");
+    }
+
+    private static boolean recoversFromAFaultAt(int nth, Fault fault, Bench bench) throws IOException {
+        LoopSnapshot lives = bench.create();
+        LoopSnapshot detached = bench.create();
+        bench.detached(detached);
+        LoopSnapshot ends = bench.create();
+        LoopDevice ending = ends.observed().orElseThrow();
+        bench.losetup.breakDetachOf(ending.number(), Fault.FAILS);
+        assertThat(bench.force(ends)).isInstanceOf(LoopService.Release.Pending.class);
+
+        try {
+            bench.restart(() -> {
+                bench.losetup.heal();
+                bench.losetup.breakCall(nth, fault);
+            });
+        } catch (LoopException notYet) {
+            bench.service.recover();
+        }
+        bench.inTime(() -> assertThat(bench.state(ends)).isEmpty());
+
+        String broken = bench.losetup.broken();
+        bench.losetup.heal();
+        assertThat(bench.get(lives).observed().map(LoopDevice::identity))
+                .as("a broken %s", broken)
+                .isEqualTo(lives.observed().map(LoopDevice::identity));
+        assertThat(bench.state(detached)).as("a broken %s", broken).contains(LoopState.DETACHED);
+        assertThat(bench.imageFiles()).hasSize(2);
+        assertRecordsAndKernelAgree(bench);
+        bench.giveEverythingBack();
+        return !broken.isEmpty();
+    }
+
+    /** Neither in the list nor known to be gone: nobody can tell. */
+    @Test
+    void whatTheKernelCannotBeAskedAboutIsLeftAloneAndCounted() throws IOException {
+        try (Bench bench = new Bench(home, Backend.IOCTL)) {
+            LoopSnapshot device = bench.create();
+            bench.losetup.failDisk(bench.home);
+            bench.losetup.breakEvery("isBound"::equals, Fault.FAILS);
+
+            assertThat(bench.restart()).isEqualTo(new Recovery.Report(0, 0, 0, 0, 0, 0, 1));
+
+            bench.losetup.heal();
+            bench.advance(Duration.ofMinutes(2));
+            assertThat(bench.bound()).hasSize(1);
+            assertThat(bench.imageFiles()).hasSize(1);
+            assertThat(bench.restart().ended()).isEqualTo(1);
+            bench.inTime(() -> assertThat(bench.state(device)).isEmpty());
+        }
     }
 
     /** Whoever hangs delays only who wants the same device, and what it began is finished. */

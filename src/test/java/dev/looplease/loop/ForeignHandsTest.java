@@ -208,6 +208,7 @@ class ForeignHandsTest {
         "IOCTL, RENAMED, RECOVERY",
         "IOCTL, REPLACED, DELETE",
         "IOCTL, REPLACED, EXPIRY",
+        "IOCTL, REPLACED, RECOVERY",
         "IOCTL, DELETED, DELETE",
         "IOCTL, DELETED, EXPIRY",
         "IOCTL, DELETED, RECOVERY",
@@ -216,6 +217,7 @@ class ForeignHandsTest {
         "LOSETUP, RENAMED, RECOVERY",
         "LOSETUP, REPLACED, DELETE",
         "LOSETUP, REPLACED, EXPIRY",
+        "LOSETUP, REPLACED, RECOVERY",
         "LOSETUP, DELETED, DELETE",
         "LOSETUP, DELETED, EXPIRY",
         "LOSETUP, DELETED, RECOVERY"
@@ -251,7 +253,8 @@ class ForeignHandsTest {
     @CsvSource({
         "IOCTL, RENAMED, DELETE", "IOCTL, RENAMED, EXPIRY",
         "IOCTL, REPLACED, DELETE", "IOCTL, REPLACED, EXPIRY",
-        "IOCTL, DELETED, EXPIRY", "LOSETUP, REPLACED, DELETE"
+        "IOCTL, REPLACED, RECOVERY", "IOCTL, DELETED, EXPIRY",
+        "LOSETUP, REPLACED, DELETE", "LOSETUP, REPLACED, RECOVERY"
     })
     void aDetachedDeviceEndsWhateverBecameOfItsFile(Backend backend, Meddling meddling, End how) throws IOException {
         try (Bench bench = new Bench(home, backend)) {

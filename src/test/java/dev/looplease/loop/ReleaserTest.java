@@ -81,6 +81,11 @@ class ReleaserTest {
         }
 
         @Override
+        public List<String> unlistedImages(List<LoopDevice> listed) {
+            return List.of();
+        }
+
+        @Override
         public Optional<LoopHandle> open(LoopIdentity identity) {
             return Optional.empty();
         }

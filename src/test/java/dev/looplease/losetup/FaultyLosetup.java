@@ -2,6 +2,7 @@ package dev.looplease.losetup;
 
 import dev.looplease.losetup.LosetupException.KernelError;
 import java.io.UncheckedIOException;
+import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -41,6 +42,7 @@ public final class FaultyLosetup implements Losetup {
     private final Map<Integer, Fault> detaches = new ConcurrentHashMap<>();
     private final AtomicInteger brokenCalls = new AtomicInteger();
     private volatile String broken = "";
+    private volatile @Nullable Path failedDisk;
     private final Map<String, Runnable> befores = new ConcurrentHashMap<>();
 
     public FaultyLosetup(Losetup real) {
@@ -81,6 +83,16 @@ public final class FaultyLosetup implements Losetup {
         befores.put(call, what);
     }
 
+    /** Devices of images below a directory are bound, and cannot be read: as if its disk failed. Until {@link #heal}. */
+    public void failDisk(Path directory) {
+        failedDisk = directory;
+    }
+
+    private boolean isReadable(LoopDevice device) {
+        Path failed = failedDisk;
+        return failed == null || !Path.of(device.backingFile()).startsWith(failed);
+    }
+
     /** How many calls were broken so far. */
     public int brokenCalls() {
         return brokenCalls.get();
@@ -100,6 +112,7 @@ public final class FaultyLosetup implements Losetup {
     public void heal() {
         nth = Integer.MAX_VALUE;
         chosen = null;
+        failedDisk = null;
         detaches.clear();
         letGo.countDown();
     }
@@ -229,9 +242,16 @@ public final class FaultyLosetup implements Losetup {
     public Optional<LoopDevice> inspect(int number) throws LosetupException {
         return answer(
                 "inspect",
-                () -> real.inspect(number),
+                () -> readable(real.inspect(number)),
                 Optional::empty,
                 () -> real.inspect(number).map(FaultyLosetup::nonsense));
+    }
+
+    private Optional<LoopDevice> readable(Optional<LoopDevice> device) throws LosetupException {
+        if (device.isPresent() && !isReadable(device.get())) {
+            throw failure("inspect");
+        }
+        return device;
     }
 
     @Override
@@ -243,9 +263,14 @@ public final class FaultyLosetup implements Losetup {
     public List<LoopDevice> list(List<Integer> numbers) throws LosetupException {
         return answer(
                 "list",
-                () -> real.list(numbers),
+                () -> real.list(numbers).stream().filter(this::isReadable).toList(),
                 List::of,
                 () -> real.list(numbers).stream().map(FaultyLosetup::nonsense).toList());
+    }
+
+    @Override
+    public List<String> unlistedImages(List<LoopDevice> listed) throws LosetupException {
+        return answer("unlistedImages", () -> real.unlistedImages(listed), List::of, List::of);
     }
 
     @Override
@@ -261,6 +286,9 @@ public final class FaultyLosetup implements Losetup {
         }
         if (now == Fault.LIES) {
             return Optional.empty();
+        }
+        if (failedDisk != null && real.isBound(identity)) {
+            readable(real.inspect(identity.number()));
         }
         Optional<LoopHandle> opened = real.open(identity).map(handle -> new Handle(handle, identity.number()));
         if (now == Fault.FAILS_AFTER_ITS_EFFECT) {
@@ -339,7 +367,7 @@ public final class FaultyLosetup implements Losetup {
         }
 
         private LoopDevice resized(LoopDevice device) {
-            long size = java.nio.file.Path.of(device.backingFile()).toFile().length();
+            long size = Path.of(device.backingFile()).toFile().length();
             return changed(device, size, device.sectorSize(), device.diskSeq());
         }
 
