@@ -484,21 +484,24 @@ public final class Recovery {
             }
         }
 
-        /** What is ours by all its marks and on no record ends: images in our directory, and attachments with our tag. */
+        /**
+         * What is ours by all its marks and on no record ends: attachments with our tag, and images in our directory, unless
+         * something else is bound to one. That may be somebody's who saves what is in it.
+         */
         private void endOrphans() {
-            for (Map.Entry<String, ImageFile> orphan : ownImages.entrySet()) {
-                if (isUnlisted(orphan.getValue())) {
+            ownImages.forEach((id, image) -> {
+                List<LoopDevice> onIt = attached.stream()
+                        .filter(bound -> !known.contains(bound.number()) && isOn(bound, image))
+                        .toList();
+                if (isUnlisted(image) || !onIt.stream().allMatch(bound -> records.isOurs(bound.tag()))) {
                     log.warn(
-                            "{} is on no record, and what is bound to it cannot be read; it is left alone.",
-                            orphan.getValue().path());
+                            "{} is on no record, and nothing proves whose device is bound to it; it is left alone.",
+                            image.path());
                     unproven++;
                 } else {
-                    Optional<LoopDevice> device = attached.stream()
-                            .filter(bound -> !known.contains(bound.number()) && isOn(bound, orphan.getValue()))
-                            .findFirst();
-                    endOrphan(orphan.getKey(), orphan.getValue(), device);
+                    endOrphan(id, image, onIt.stream().findFirst());
                 }
-            }
+            });
             for (LoopDevice device : attached) {
                 if (!known.contains(device.number()) && records.isOurs(device.tag())) {
                     endOrphan(Ids.next(), null, Optional.of(device));

@@ -26,6 +26,7 @@ import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.EnumSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
@@ -345,6 +346,36 @@ class RestartTest {
                 endEverything(ground);
             }
             assertThat(inside.look()).isEqualTo(before);
+        }
+    }
+
+    /** The fault: what somebody had attached to save it from an agent that lost its records was detached and deleted. */
+    @ParameterizedTest
+    @CsvSource({"IOCTL, false, 0, 2", "IOCTL, true, 1, 2", "LOSETUP, false, 0, 2", "LOSETUP, true, 0, 3"})
+    void leavesAnOrphanAloneThatSomebodyElseHasAttached(
+            Backend backend, boolean attachedByUsToo, int ended, int unproven) throws Exception {
+        Path image;
+        try (Ground ground = Ground.start(home, backend)) {
+            String id = Operation.create(ground, Operation.spec(), null);
+            image = image(ground, id);
+            if (!attachedByUsToo) {
+                ground.service.detach(new DeviceRef.Id(id), Operation.ANY, Operation.OWNER);
+            }
+        }
+        Files.delete(home.resolve("journal"));
+        String theirs = Bench.run("losetup", "--find", "--show", image.toString());
+
+        try (Ground ground = Ground.start(home, backend)) {
+            assertThat(ground.report).isEqualTo(new Recovery.Report(0, 0, 0, 0, ended, 0, unproven));
+            Truth.soon().until(() -> ground.service.usage().devices() == 0);
+            assertThat(image).exists();
+            assertThat(Bench.boundBelow(home)).contains(Path.of(theirs).getFileName() + " " + image);
+            assertThat(Bench.boundBelow(home)).hasSize(unproven - 1);
+        }
+        Leftovers.remove(home);
+        try (Ground ground = Ground.start(home, backend)) {
+            assertThat(ground.report.orphans()).isEqualTo(1);
+            Truth.soon().until(() -> !Files.exists(image));
         }
     }
 
