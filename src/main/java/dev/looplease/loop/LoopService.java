@@ -598,13 +598,20 @@ public final class LoopService {
                 } catch (ImageException.NotFound | ImageException.Replaced e) {
                     inventory.lose(loop);
                     throw new LoopException.Ended("device", loop.id(), EndReason.LOST);
+                } catch (IOException | RuntimeException e) {
+                    // Whoever is told that it failed does not expect the next start to try again.
+                    registry.intend(loop, loop.standing());
+                    throw e;
                 }
             }
             return inventory.observe(loop);
         });
     }
 
-    /** For a caller that holds the device's {@link ManagedLoop#work()}. */
+    /**
+     * For a caller that holds the device's {@link ManagedLoop#work()}. Where it fails the device is detached as before, and
+     * on record as one that is to be attached.
+     */
     private void reattach(ManagedLoop loop) throws IOException {
         try (OpenImage image = images.reopen(loop.image(), loop.spec().readOnly())) {
             Step.ATTACH_OPENED.reached();
@@ -621,7 +628,6 @@ public final class LoopService {
             } catch (IOException | RuntimeException undo) {
                 e.addSuppressed(undo);
             }
-            registry.intend(loop, loop.standing());
             throw e;
         }
     }

@@ -467,13 +467,15 @@ public final class Recovery {
             return spec.sizeLimitBytes() == 0 ? rest : Math.min(rest, spec.sizeLimitBytes());
         }
 
+        /** READY, and no attachment of this boot on record: it was to be attached, and that failed or the agent died. */
         private void adoptDetached(ManagedLoop loop, DeviceRecord record) {
-            if (isOfThisBoot(record) || record.state() == LoopState.DETACHED) {
+            if (record.state() == LoopState.DETACHED || recordedAttachment(record) != null) {
                 registry.insist(loop, standing -> standing.with(LoopState.DETACHED));
                 adopted++;
                 return;
             }
-            // Not recorded: an agent that dies before it is attached again would not know that it is to be.
+            // Not recorded: should this fail, or the agent die before, the next start has to know that it is to be
+            // attached.
             registry.note(loop, standing -> standing.with(LoopState.DETACHED));
             try {
                 reattach.attach(loop);

@@ -95,7 +95,15 @@ class CrashTest {
             die(deaths, CREATE, backend, Fate.GONE, Step.CREATE_IMAGE_MADE, Step.CREATE_ATTACHED, Step.CREATE_CHECKED);
             die(deaths, CREATE, backend, Fate.READY, Step.CREATE_READY);
             die(deaths, CREATE_NAMED, backend, Fate.GONE, Step.CREATE_IMAGE_MADE, Step.CREATE_ATTACHED);
-            die(deaths, ATTACH, backend, Fate.READY, Step.CREATE_ATTACHED, Step.ATTACH_BOUND, Step.ATTACH_READY);
+            die(
+                    deaths,
+                    ATTACH,
+                    backend,
+                    Fate.READY,
+                    Step.CREATE_MAPPED,
+                    Step.CREATE_ATTACHED,
+                    Step.ATTACH_BOUND,
+                    Step.ATTACH_READY);
             die(deaths, DETACH, backend, Fate.DETACHED, Step.TEARDOWN_CLOSED, Step.DETACH_GONE);
             die(deaths, DELETE, backend, Fate.GONE, Step.DELETE_RECORDED, Step.TEARDOWN_CLOSED, Step.RELEASE_STRUCK);
             die(deaths, EXPIRE, backend, Fate.GONE, Step.CLAIMED, Step.RELEASE_CLOSED, Step.RELEASE_IMAGE_DELETED);
@@ -141,7 +149,7 @@ class CrashTest {
                 Step.CREATE_READY,
                 Step.GROUP_DEVICE_MADE);
         die(deaths, CREATE_GROUP, ioctl, Fate.READY, Step.GROUP_STARTED);
-        die(deaths, ATTACH, ioctl, Fate.DETACHED, Step.ATTACH_OPENED, Step.CREATE_MAPPED);
+        die(deaths, ATTACH, ioctl, Fate.DETACHED, Step.ATTACH_OPENED);
         die(
                 deaths,
                 GROW,

@@ -10,6 +10,8 @@ import dev.looplease.journal.Durability;
 import dev.looplease.journal.Journal;
 import dev.looplease.losetup.Backend;
 import dev.looplease.losetup.LoopDevice;
+import dev.looplease.posix.Fd;
+import dev.looplease.posix.Posix;
 import java.io.IOException;
 import java.io.RandomAccessFile;
 import java.nio.file.Files;
@@ -19,8 +21,10 @@ import java.time.Clock;
 import java.time.Duration;
 import java.util.Arrays;
 import java.util.List;
+import java.util.OptionalInt;
 import java.util.OptionalLong;
 import java.util.Set;
+import java.util.concurrent.ThreadLocalRandom;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -136,6 +140,7 @@ class RestartTest {
                 "RECOVERY_LEASE_RECORDED",
                 "RECOVERY_DEVICE_KNOWN",
                 "ATTACH_OPENED",
+                "CREATE_MAPPED",
                 "CREATE_ATTACHED",
                 "ATTACH_BOUND",
                 "RECOVERY_COMPARED"
@@ -154,6 +159,76 @@ class RestartTest {
             assertThat(state(ground, id)).isEqualTo(LoopState.READY);
             endEverything(ground);
         }
+    }
+
+    /** The fault: what failed once was on record as detached by its user, and stayed detached. */
+    @Test
+    void attachesAgainAtTheNextStartWhatSomebodysDeviceKeptFromIt() throws Exception {
+        String id;
+        LoopDevice before;
+        try (Ground ground = start()) {
+            id = Operation.create(ground, onNumber(unusedNumber()), null);
+            before = attached(ground, id);
+        }
+        Leftovers.remove(home);
+        Path theirs = Files.write(home.resolve("theirs"), new byte[512]);
+        Leftovers.run("losetup", before.path(), theirs.toString());
+        for (int start = 0; start < 2; start++) {
+            try (Ground ground = startAfterReboot(Duration.ZERO)) {
+                assertThat(state(ground, id)).isEqualTo(LoopState.DETACHED);
+            }
+        }
+        Leftovers.run("losetup", "--detach", before.path());
+
+        try (Ground ground = startAfterReboot(Duration.ZERO)) {
+            assertThat(Truth.settled(ground, home)).hasSize(1);
+            assertThat(attached(ground, id).number()).isEqualTo(before.number());
+            // By the client it is another thing: it was told that it is detached.
+            ground.service.detach(new DeviceRef.Id(id), Operation.ANY, Operation.OWNER);
+            Leftovers.run("losetup", before.path(), theirs.toString());
+            assertThatThrownBy(() -> ground.service.attach(new DeviceRef.Id(id), Operation.ANY, Operation.OWNER))
+                    .isInstanceOf(LoopException.NameTaken.class);
+        }
+        Leftovers.run("losetup", "--detach", before.path());
+        try (Ground ground = startAfterReboot(Duration.ZERO)) {
+            assertThat(state(ground, id)).isEqualTo(LoopState.DETACHED);
+            endEverything(ground);
+        } finally {
+            removeNode(before.number());
+        }
+    }
+
+    /** Above those that the kernel gives away first. */
+    private static int unusedNumber() {
+        int number;
+        do {
+            number = ThreadLocalRandom.current().nextInt(100_000, LoopSpec.HIGHEST_NUMBER);
+        } while (Files.exists(Path.of("/sys/block/loop" + number)));
+        return number;
+    }
+
+    private static void removeNode(int number) throws IOException {
+        try (Fd control = Posix.open(Path.of("/dev/loop-control"), Posix.O_RDWR)) {
+            Truth.soon().ignoreExceptions().until(() -> Posix.ioctl(control, "LOOP_CTL_REMOVE", 0x4C81, number) >= 0);
+        }
+    }
+
+    private static LoopSpec onNumber(int number) {
+        LoopSpec spec = Operation.spec();
+        return new LoopSpec(
+                spec.sizeBytes(),
+                OptionalInt.of(number),
+                spec.imagePath(),
+                spec.inDirectory(),
+                spec.reuseFile(),
+                spec.allocation(),
+                spec.offsetBytes(),
+                spec.sizeLimitBytes(),
+                spec.sectorSize(),
+                spec.readOnly(),
+                spec.partScan(),
+                spec.directIo(),
+                spec.labels());
     }
 
     // After a start that died
