@@ -9,6 +9,7 @@ import dev.looplease.losetup.LoopHandle;
 import dev.looplease.losetup.LoopIdentity;
 import dev.looplease.losetup.Losetup;
 import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.nio.file.Path;
 import java.time.Clock;
 import java.time.Duration;
@@ -108,27 +109,33 @@ public final class Recovery {
     /**
      * Runs once, before anything is served.
      *
-     * @throws LoopException when journal, images or kernel cannot be read at all
+     * @throws LoopException when images or kernel cannot be read at all; nothing has changed then, and it may be tried again
      */
     Report run() {
+        Report found = look().compare();
+        report = found;
+        log.info("Recovered: {}", found);
+        return found;
+    }
+
+    private Run look() {
         try {
-            Report found = new Run().compare();
-            report = found;
-            log.info("Recovered: {}", found);
-            return found;
+            return new Run();
         } catch (IOException e) {
             throw Failures.of(e);
+        } catch (UncheckedIOException e) {
+            throw Failures.of(Objects.requireNonNull(e.getCause()));
         }
     }
 
     /** One comparison. */
     private final class Run {
 
-        private final Records.Remains remains = records.read();
         private final List<LoopDevice> attached = losetup.list();
         /** What else is bound, and cannot be read because its disk fails: the names of the images. */
         private final List<String> unlisted = losetup.unlistedImages(attached);
 
+        private final Records.Remains remains;
         private final Map<String, ImageFile> ownImages = new HashMap<>();
         /** What is named as our images are, and is not as we make them. */
         private final Map<String, Path> strangeImages = new HashMap<>();
@@ -153,9 +160,11 @@ public final class Recovery {
             named.images()
                     .forEach(image -> ownImages.put(ImageStore.idOf(image.path().toString()), image));
             named.others().forEach(path -> strangeImages.put(ImageStore.idOf(path.toString()), path));
+            // Last: it sets aside what makes no sense, which is counted once.
+            remains = records.read();
         }
 
-        Report compare() throws IOException {
+        Report compare() {
             remains.leases().values().forEach(this::restore);
             remains.devices().values().forEach(this::restoreOrLeave);
             endOrphans();

@@ -1,8 +1,10 @@
 package dev.looplease.loop;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import dev.looplease.KernelTest;
+import dev.looplease.journal.Durability;
 import dev.looplease.losetup.Backend;
 import dev.looplease.losetup.FaultyLosetup.Fault;
 import dev.looplease.losetup.LoopDevice;
@@ -334,6 +336,24 @@ class FaultyLosetupTest {
         assertRecordsAndKernelAgree(bench);
         bench.giveEverythingBack();
         return !broken.isEmpty();
+    }
+
+    @ParameterizedTest
+    @CsvSource({"numbers", "list", "unlistedImages"})
+    void aKernelThatCannotBeReadAtTheStartChangesNothing(String call) throws IOException {
+        try (Bench bench = new Bench(home, Backend.IOCTL)) {
+            LoopSnapshot device = bench.create();
+            bench.journal().put("device/nonsense", new byte[0], Durability.MEMORY);
+            bench.losetup.breakEvery(call::equals, Fault.FAILS);
+
+            assertThatThrownBy(bench::restart).isInstanceOf(LoopException.KernelFailure.class);
+            assertThatThrownBy(bench.service::recover).isInstanceOf(LoopException.KernelFailure.class);
+
+            bench.losetup.heal();
+            assertThat(bench.service.recover()).isEqualTo(new Recovery.Report(1, 0, 0, 0, 0, 1, 0));
+            assertThat(bench.get(device).observed().map(LoopDevice::identity))
+                    .isEqualTo(device.observed().map(LoopDevice::identity));
+        }
     }
 
     /** Neither in the list nor known to be gone: nobody can tell. */
