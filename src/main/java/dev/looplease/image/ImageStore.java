@@ -7,6 +7,7 @@ import static dev.looplease.posix.Posix.O_NONBLOCK;
 import static dev.looplease.posix.Posix.O_RDONLY;
 import static dev.looplease.posix.Posix.O_RDWR;
 
+import dev.looplease.posix.DeviceNumber;
 import dev.looplease.posix.Errno;
 import dev.looplease.posix.Fd;
 import dev.looplease.posix.FileStat;
@@ -429,6 +430,21 @@ public final class ImageStore implements Closeable {
                     : Sight.none(Presence.REPLACED);
         } catch (IOException e) {
             return Sight.none(whyMissing(image, e));
+        }
+    }
+
+    /**
+     * Whether the filesystem that an image was on is not mounted: where its directory should be one sees the system's own.
+     * Device numbers tell no more: those of some filesystems are others after a reboot. An overlay's tell nothing.
+     */
+    public boolean isUnmounted(ImageFile image) throws ImageException {
+        try (Fd system = Posix.open(Path.of("/"), Posix.O_PATH | Posix.O_DIRECTORY)) {
+            DeviceNumber device = Posix.stat(system).device();
+            return !device.equals(image.device())
+                    && device.equals(roots.locate(image.path()).nearest().device())
+                    && !Posix.statfs(system).isOverlay();
+        } catch (IOException e) {
+            throw ImageException.of(shown(image), e);
         }
     }
 

@@ -1,10 +1,13 @@
 package dev.looplease.image;
 
+import dev.looplease.posix.Errno;
 import dev.looplease.posix.Fd;
 import dev.looplease.posix.FileStat;
 import dev.looplease.posix.Posix;
+import dev.looplease.posix.PosixException;
 import java.io.IOException;
 import java.nio.file.Path;
+import java.util.Set;
 
 /**
  * Where a path leads beneath a root, before anybody has looked whether something is there.
@@ -14,6 +17,8 @@ import java.nio.file.Path;
  * @param relative the way from there; empty for the root itself
  */
 record Location(Fd root, Path rootPath, Path relative) {
+
+    private static final Set<Integer> LEADS_NOWHERE = Set.of(Errno.ENOENT, Errno.ENOTDIR, Errno.ELOOP);
 
     Path path() {
         return rootPath.resolve(relative);
@@ -43,6 +48,20 @@ record Location(Fd root, Path rootPath, Path relative) {
     Fd holdParent() throws IOException {
         Path parent = relative.getParent();
         return parent == null ? root.borrowed() : openat(parent, Posix.O_PATH | Posix.O_DIRECTORY);
+    }
+
+    /** The nearest directory above this place that there is; the root at the latest. */
+    FileStat nearest() throws IOException {
+        for (Path above = relative.getParent(); above != null; above = above.getParent()) {
+            try (Fd directory = openat(above, Posix.O_PATH | Posix.O_DIRECTORY)) {
+                return Posix.stat(directory);
+            } catch (PosixException e) {
+                if (!LEADS_NOWHERE.contains(e.errno())) {
+                    throw e;
+                }
+            }
+        }
+        return Posix.stat(root);
     }
 
     private Fd openat(Path way, int flags) throws IOException {

@@ -284,7 +284,9 @@ final class Inventory {
                 return;
             }
             if (presence(image) != Presence.PRESENT) {
-                lose(loop);
+                if (!isUnmounted(image)) {
+                    lose(loop);
+                }
             } else if (standing.state() == LoopState.READY) {
                 registry.insist(loop, now -> now.withAttachment(null).become(LoopState.READY, LoopState.DETACHED));
                 events.happened(
@@ -312,6 +314,15 @@ final class Inventory {
     private Presence presence(ImageFile image) {
         try {
             return images.presence(image);
+        } catch (ImageException e) {
+            throw Failures.of(e);
+        }
+    }
+
+    /** Whether nobody can tell what became of an image, because its filesystem is not mounted. */
+    boolean isUnmounted(ImageFile image) {
+        try {
+            return images.isUnmounted(image);
         } catch (ImageException e) {
             throw Failures.of(e);
         }

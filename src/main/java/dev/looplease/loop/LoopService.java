@@ -596,6 +596,10 @@ public final class LoopService {
                     undoAttach(loop);
                     reattach(loop);
                 } catch (ImageException.NotFound | ImageException.Replaced e) {
+                    if (inventory.isUnmounted(loop.image())) {
+                        throw new LoopException.WrongState(
+                                "The filesystem of the image is not mounted. Mount it, and try again.");
+                    }
                     inventory.lose(loop);
                     throw new LoopException.Ended("device", loop.id(), EndReason.LOST);
                 } catch (IOException | RuntimeException e) {

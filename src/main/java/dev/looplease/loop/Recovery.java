@@ -323,7 +323,8 @@ public final class Recovery {
 
         /**
          * The image as it is on the disk now; empty when it is gone or another file has its name. One that cannot be
-         * looked at, for example because its root is none any more, counts as the one on record: it is not lost.
+         * looked at, for example because its root is none any more or its filesystem is not mounted yet, counts as the one on
+         * record: it is not lost.
          */
         private Optional<ImageFile> findImage(DeviceRecord record, Optional<ImageFile> own) {
             try {
@@ -344,16 +345,23 @@ public final class Recovery {
         }
 
         private Optional<ImageFile> found(DeviceRecord record, ImageFile image) throws IOException {
-            if (isOfThisBoot(record)) {
-                try (OpenImage open = images.reopen(image, record.spec().readOnly())) {
-                    return Optional.of(open.file());
-                } catch (ImageException.NotFound | ImageException.Replaced e) {
-                    return Optional.empty();
-                }
+            Optional<ImageFile> found = isOfThisBoot(record)
+                    ? reopened(image, record)
+                    // A filesystem's device number may be another after a reboot; inode and birth stay.
+                    : opened(image.path(), record)
+                            .filter(now -> now.inode() == image.inode() && now.birthNanos() == image.birthNanos());
+            if (found.isEmpty() && images.isUnmounted(image)) {
+                throw new IOException("its filesystem is not mounted");
             }
-            // A filesystem's device number may be another after a reboot; inode and birth stay.
-            return opened(image.path(), record)
-                    .filter(now -> now.inode() == image.inode() && now.birthNanos() == image.birthNanos());
+            return found;
+        }
+
+        private Optional<ImageFile> reopened(ImageFile image, DeviceRecord record) throws IOException {
+            try (OpenImage open = images.reopen(image, record.spec().readOnly())) {
+                return Optional.of(open.file());
+            } catch (ImageException.NotFound | ImageException.Replaced e) {
+                return Optional.empty();
+            }
         }
 
         private Optional<ImageFile> opened(Path path, DeviceRecord record) throws IOException {

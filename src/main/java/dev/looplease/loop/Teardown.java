@@ -347,6 +347,9 @@ final class Teardown {
      */
     void deleteImage(ImageFile image) throws IOException {
         Deletion deletion = images.delete(image);
+        if (deletion == Deletion.ALREADY_GONE && images.isUnmounted(image)) {
+            throw new IOException("The filesystem of " + image.path() + " is not mounted.");
+        }
         if (deletion == Deletion.REPLACED) {
             log.warn("{} is another file now, and was left alone; ours is gone or has another name.", image.path());
         }

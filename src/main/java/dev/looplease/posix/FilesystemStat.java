@@ -13,6 +13,7 @@ public record FilesystemStat(long type, long totalBytes, long availableBytes) {
     private static final long TMPFS_MAGIC = 0x01021994L;
     private static final long RAMFS_MAGIC = 0x858458f6L;
     private static final long FUSE_SUPER_MAGIC = 0x65735546L;
+    private static final long OVERLAYFS_SUPER_MAGIC = 0x794c7630L;
 
     /**
      * Whether its regular files are data that somebody stored, and not windows into the kernel: those of {@code /proc}
@@ -21,5 +22,10 @@ public record FilesystemStat(long type, long totalBytes, long availableBytes) {
      */
     public boolean storesFiles() {
         return totalBytes != 0 || type == TMPFS_MAGIC || type == RAMFS_MAGIC || type == FUSE_SUPER_MAGIC;
+    }
+
+    /** Whether its files may have other device numbers than its directories: Documentation/filesystems/overlayfs.rst. */
+    public boolean isOverlay() {
+        return type == OVERLAYFS_SUPER_MAGIC;
     }
 }

@@ -2,15 +2,21 @@ package dev.looplease.loop;
 
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.awaitility.Awaitility.await;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import dev.looplease.KernelTest;
 import dev.looplease.losetup.Backend;
 import dev.looplease.losetup.FaultyLosetup.Fault;
+import dev.looplease.posix.Posix;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.time.Clock;
+import java.time.Duration;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
@@ -102,6 +108,85 @@ class FailedDiskTest {
                 assertThat(ground.journal.live()).isEmpty();
             }
         }
+    }
+
+    // Not mounted
+
+    /** What is not mounted can only be told where the system's own filesystem is seen instead. */
+    private void assumeHomeIsOnTheSystemsDisk() throws IOException {
+        Path system = Path.of("/");
+        assumeTrue(Posix.stat(home).device().equals(Posix.stat(system).device()), "needs " + home + " on " + system);
+    }
+
+    /** The fault: what was on a filesystem that is mounted later was on record as lost, and so no more. */
+    @Test
+    void aDeviceIsNotLostWhoseDiskIsNotMountedYet() throws Exception {
+        assumeHomeIsOnTheSystemsDisk();
+        try (Disk disk = disk()) {
+            DeviceRef device;
+            try (Ground ground = startIn("this-boot")) {
+                device = new DeviceRef.Id(createOnDisk(ground));
+            }
+            disk.detachAll();
+            disk.unmount();
+            for (int start = 0; start < 2; start++) {
+                try (Ground ground = startIn("next-boot")) {
+                    assertThat(ground.report).isEqualTo(new Recovery.Report(1, 0, 0, 0, 0, 0, 0));
+                    assertStaysDetached(ground);
+                }
+            }
+            disk.mount();
+
+            try (Ground ground = startIn("next-boot")) {
+                assertThat(ground.report).isEqualTo(new Recovery.Report(0, 1, 0, 0, 0, 0, 0));
+                ground.service.detach(device, Operation.ANY, Operation.OWNER);
+                disk.unmount();
+                assertStaysDetached(ground);
+                assertThatThrownBy(() -> ground.service.attach(device, Operation.ANY, Operation.OWNER))
+                        .isInstanceOf(LoopException.WrongState.class);
+                disk.mount();
+                ground.service.attach(device, Operation.ANY, Operation.OWNER);
+                ground.service.detach(device, Operation.ANY, Operation.OWNER);
+
+                Files.delete(image());
+                compare(ground);
+
+                Truth.soon().until(() -> ground.service.usage().devices() == 0);
+            }
+        }
+    }
+
+    private static void assertStaysDetached(Ground ground) {
+        compare(ground);
+        await().during(Duration.ofMillis(300)).until(() -> ground.service.count(LoopState.DETACHED) == 1);
+    }
+
+    /** As each minute. */
+    private static void compare(Ground ground) {
+        ground.advance(Duration.ofMinutes(2));
+        ground.service.reap();
+    }
+
+    @Test
+    void anImageIsDeletedOnceItsDiskIsMounted() throws Exception {
+        assumeHomeIsOnTheSystemsDisk();
+        try (Disk disk = disk();
+                Ground ground = startIn("this-boot")) {
+            DeviceRef device = new DeviceRef.Id(createOnDisk(ground));
+            ground.service.detach(device, Operation.ANY, Operation.OWNER);
+            disk.unmount();
+
+            assertThat(ground.service.delete(device, Operation.ANY, false, Operation.OWNER))
+                    .isInstanceOf(LoopService.Release.Pending.class);
+            disk.mount();
+
+            Truth.soon().until(() -> ground.service.usage().devices() == 0);
+            assertThat(image()).doesNotExist();
+        }
+    }
+
+    private Ground startIn(String boot) throws IOException {
+        return Ground.start(home, Backend.IOCTL, boot, Clock.systemUTC(), Ground.GRACE);
     }
 
     // Attached, and not on record as attached
