@@ -476,7 +476,10 @@ class RestartTest {
                 ground.advance(Ground.GRACE.plusSeconds(1));
                 ground.service.reap();
             }
-            Truth.soon().until(() -> ended(ground, forgotten));
+            // A lease ends a moment after its last device.
+            Truth.soon()
+                    .until(() -> ended(ground, forgotten)
+                            && ground.service.leases(Operation.OWNER).size() == 1);
             assertThat(state(ground, renewed)).isEqualTo(LoopState.READY);
             endEverything(ground);
         }
