@@ -250,7 +250,6 @@ class CrashTest {
                 .as(() -> log(where))
                 .isEqualTo(Step.HALTED);
 
-        // Which lease is the first to end, the bystander's or the other, is nobody's business.
         boolean everythingEnds = death.operation() == GIVE_ALL_BACK;
         try (Ground ground = Ground.start(where, death.backend())) {
             List<LoopSnapshot> devices = Truth.settled(ground, where);
@@ -260,7 +259,9 @@ class CrashTest {
             List<LoopSnapshot> others = devices.stream()
                     .filter(device -> !device.requiredId().equals(bystander.id()))
                     .toList();
-            if (!everythingEnds) {
+            if (everythingEnds) {
+                assertOneLives(devices, others.isEmpty() ? bystander.id() : target);
+            } else {
                 assertFate(death, ground, others);
             }
             assertThat(usersFile(where)).isEqualTo(users);
@@ -271,6 +272,14 @@ class CrashTest {
             assertThat(ground.journal.live()).isEmpty();
         }
         assertThat(foreign.look()).isEqualTo(foreignBefore);
+    }
+
+    /** Which lease is the first to end, the bystander's or the other, is nobody's business; the second had not begun to. */
+    private static void assertOneLives(List<LoopSnapshot> devices, String id) {
+        assertThat(devices).singleElement().satisfies(device -> {
+            assertThat(device.requiredId()).isEqualTo(id);
+            assertThat(Truth.state(device)).isEqualTo(LoopState.READY);
+        });
     }
 
     private static void assertFate(Death death, Ground ground, List<LoopSnapshot> others) {
