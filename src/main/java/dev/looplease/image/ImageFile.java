@@ -29,6 +29,10 @@ public record ImageFile(Path path, DeviceNumber device, long inode, long birthNa
         return new ImageFile(path, stat.device(), stat.inode(), stat.birthNanos(), stat.sizeBytes());
     }
 
+    ImageFile withSize(long bytes) {
+        return new ImageFile(path, device, inode, birthNanos, bytes);
+    }
+
     boolean is(FileStat stat) {
         return stat.isRegularFile()
                 && stat.inode() == inode

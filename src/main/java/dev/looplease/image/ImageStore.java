@@ -106,7 +106,7 @@ public final class ImageStore implements Closeable {
         return Long.toUnsignedString(stat.inode(), 36) + Long.toUnsignedString(stat.birthNanos(), 36);
     }
 
-    /** Hears of a file before anybody can see it. */
+    /** Hears of a file before anybody can make use of it: before it has its name, or before there is a byte in it. */
     @FunctionalInterface
     public interface Witness {
         void made(ImageFile file);
@@ -120,7 +120,8 @@ public final class ImageStore implements Closeable {
      *     {id}.img} in it; else the file itself, in a directory that exists
      * @param sizeBytes more than 0
      * @param witness is told of a file with a name that a client chose before the file has it: {@code {id}.img} tells by
-     *     itself whose it is, any other name does not. Where the filesystem has no O_TMPFILE, right afterwards.
+     *     itself whose it is, any other name does not. There, and where the filesystem has no O_TMPFILE, it is told while the
+     *     file is empty, which nobody attaches.
      * @throws ImageException of every kind but HardLinked, NotADirectory, NotAFile and Replaced
      */
     public OpenImage create(String id, @Nullable Path where, long sizeBytes, Allocation allocation, Witness witness)
@@ -138,7 +139,7 @@ public final class ImageStore implements Closeable {
                     requireFree(parent, sizeBytes, shown);
                 }
                 return location.name().equals(ownName)
-                        ? create(parent, location, shown, sizeBytes, allocation)
+                        ? create(parent, location, shown, sizeBytes, allocation, witness)
                         : createNamed(parent, location, shown, sizeBytes, allocation, witness);
             }
         } catch (IOException e) {
@@ -192,14 +193,17 @@ public final class ImageStore implements Closeable {
         }
     }
 
-    private static OpenImage create(Fd parent, Location location, String shown, long sizeBytes, Allocation allocation)
+    private static OpenImage create(
+            Fd parent, Location location, String shown, long sizeBytes, Allocation allocation, Witness witness)
             throws IOException {
         String name = location.name();
         Fd fd = Posix.openBeneath(parent, name, O_CREAT | O_EXCL | O_NOFOLLOW | O_RDWR, OWNER_ONLY);
         try {
             Posix.fchmod(fd, OWNER_ONLY);
+            ImageFile file = ImageFile.of(location.path(), Posix.stat(fd));
+            witness.made(file);
             setLength(fd, 0, sizeBytes, allocation, shown);
-            return new OpenImage(ImageFile.of(location.path(), Posix.stat(fd)), fd);
+            return new OpenImage(file.withSize(sizeBytes), fd);
         } catch (IOException | RuntimeException | Error e) {
             try (fd) {
                 unlinkIfSame(parent, name, ImageFile.of(location.path(), Posix.stat(fd)));
@@ -221,15 +225,7 @@ public final class ImageStore implements Closeable {
             if (e.errno() != Errno.EOPNOTSUPP && e.errno() != Errno.EISDIR) {
                 throw e;
             }
-            OpenImage image = create(parent, location, shown, sizeBytes, allocation);
-            try {
-                witness.made(image.file());
-            } catch (RuntimeException unheard) {
-                image.close();
-                unlinkIfSame(parent, location.name(), image.file());
-                throw unheard;
-            }
-            return image;
+            return create(parent, location, shown, sizeBytes, allocation, witness);
         }
         try {
             Posix.fchmod(fd, OWNER_ONLY);

@@ -368,7 +368,6 @@ public final class LoopService {
         if (spec.reuseFile()) {
             try (OpenImage image = images.openExisting(spec.requiredImagePath(), spec.readOnly())) {
                 Step.CREATE_IMAGE_FOUND.reached();
-                registry.map(loop, image.file());
                 if (images.isOwnNamed(image.file().path())) {
                     throw new LoopException.Invalid(
                             "imagePath", "is a name that the agent gives its own images; rename the file, or move it");
@@ -376,6 +375,7 @@ public final class LoopService {
                 if (image.file().sizeBytes() == 0) {
                     throw new LoopException.Invalid("imagePath", "leads to an empty file: there is nothing to map");
                 }
+                registry.map(loop, image.file());
                 return attach(loop, image, true);
             }
         }
@@ -383,18 +383,21 @@ public final class LoopService {
             images.requireDirectory(spec.requiredImagePath());
         }
         long bytes = spec.sizeBytes().orElseThrow();
-        try (OpenImage image = images.create(
-                loop.id(),
-                spec.imagePath(),
-                bytes,
-                spec.allocation(),
-                file -> registry.changeForGood(loop, standing -> standing.with(file)))) {
+        try (OpenImage image =
+                images.create(loop.id(), spec.imagePath(), bytes, spec.allocation(), file -> claim(loop, file))) {
             Step.CREATE_IMAGE_MADE.reached();
-            // From here on a failure deletes it.
-            registry.note(loop, now -> now.with(image.file()));
-            registry.map(loop, image.file());
             return attach(loop, image, false);
         }
+    }
+
+    /** From here on a failure deletes it, and nobody else can map it. A name that tells whose it is needs no record. */
+    private void claim(ManagedLoop loop, ImageFile image) {
+        if (ImageStore.idOf(image.path().toString()).equals(loop.id())) {
+            registry.note(loop, now -> now.with(image));
+        } else {
+            registry.changeForGood(loop, now -> now.with(image));
+        }
+        registry.map(loop, image);
     }
 
     /** @param shared whether somebody else may have attached the file */

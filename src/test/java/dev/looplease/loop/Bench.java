@@ -198,6 +198,24 @@ final class Bench implements AutoCloseable {
                 Map.of());
     }
 
+    /** A file of somebody's, attached as it is. */
+    static LoopSpec reuse(Path file, boolean readOnly) {
+        return new LoopSpec(
+                OptionalLong.empty(),
+                OptionalInt.empty(),
+                file,
+                false,
+                true,
+                Allocation.SPARSE,
+                0,
+                0,
+                512,
+                readOnly,
+                false,
+                DirectIo.OFF,
+                Map.of());
+    }
+
     static LeaseTerms terms(long ttlSeconds) {
         return terms(ttlSeconds, OnExpiry.UNMOUNT);
     }
