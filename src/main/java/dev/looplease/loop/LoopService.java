@@ -241,11 +241,12 @@ public final class LoopService {
             makeAll(specs, lease, caller);
             leases.start(lease);
             Step.GROUP_STARTED.reached();
+            return group(lease.id(), caller);
         } catch (RuntimeException e) {
+            // After its start too: of what cannot be answered nobody has been told.
             leases.revoke(lease);
             throw e;
         }
-        return group(lease.id(), caller);
     }
 
     /** Takes the room of all at once: what cannot fit is refused before the first is made. */

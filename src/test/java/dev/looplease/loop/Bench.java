@@ -243,6 +243,11 @@ final class Bench implements AutoCloseable {
                 .lease();
     }
 
+    LoopService.Group createGroup(int devices) {
+        return service.createLease(terms(3600), Collections.nCopies(devices, spec(MIB)), OWNER, null)
+                .value();
+    }
+
     static DeviceRef ref(LoopSnapshot device) {
         return new DeviceRef.Id(device.requiredId());
     }

@@ -43,6 +43,15 @@ class FaultyLosetupTest {
                 return bench.create();
             }
         },
+        /** All or none, and it is there exactly when its client is told so. */
+        CREATE_GROUP {
+            @Override
+            LoopSnapshot on(Bench bench, LoopSnapshot device) {
+                List<LoopSnapshot> devices = bench.createGroup(2).devices();
+                assertThat(devices).hasSize(2);
+                return devices.getLast();
+            }
+        },
         GROW {
             @Override
             LoopSnapshot on(Bench bench, LoopSnapshot device) {
@@ -133,6 +142,10 @@ class FaultyLosetupTest {
         "CREATE, FAILS_AFTER_ITS_EFFECT",
         "CREATE, LIES",
         "CREATE, RETURNS_NONSENSE",
+        "CREATE_GROUP, FAILS",
+        "CREATE_GROUP, FAILS_AFTER_ITS_EFFECT",
+        "CREATE_GROUP, LIES",
+        "CREATE_GROUP, RETURNS_NONSENSE",
         "GROW, FAILS",
         "GROW, FAILS_AFTER_ITS_EFFECT",
         "GROW, LIES",
@@ -237,7 +250,7 @@ class FaultyLosetupTest {
                         .as("a broken %s", broken)
                         .isEqualTo(4096);
             case DETACH -> assertThat(kernel).as("a broken %s", broken).isEmpty();
-            case CREATE, ATTACH -> {
+            case CREATE, CREATE_GROUP, ATTACH -> {
                 LoopDevice device = answered.observed().orElseThrow();
                 assertThat(device.identity()).isEqualTo(kernel.orElseThrow().identity());
                 assertThat(device.sizeBytes()).isEqualTo(Bench.MIB);
@@ -250,7 +263,11 @@ class FaultyLosetupTest {
     /** What was refused has changed nothing; only where the fault came after all was done, it is done. */
     private static void assertNothingChanged(Act act, Bench bench, LoopSnapshot device, String broken) {
         switch (act) {
-            case CREATE -> bench.inTime(() -> assertThat(bench.managed()).hasSize(1));
+            case CREATE, CREATE_GROUP ->
+                bench.inTime(() -> {
+                    assertThat(bench.managed()).as("a broken %s", broken).hasSize(1);
+                    assertThat(bench.leases()).as("a broken %s", broken).hasSize(1);
+                });
             case GROW -> {
                 LoopSnapshot now = bench.get(device);
                 long size = now.observed().orElseThrow().sizeBytes();
