@@ -2,8 +2,8 @@ package dev.looplease.loop;
 
 import java.time.Duration;
 import java.util.LinkedHashMap;
-import java.util.Map;
 import java.util.Optional;
+import java.util.SequencedMap;
 import java.util.function.Consumer;
 
 /** Why what ended lately has ended: for 15 minutes, or until {@value #AT_MOST} later ends of the same kind. */
@@ -14,7 +14,8 @@ final class Endings {
 
     private final Ticker ticker;
     private final Consumer<String> forgotten;
-    private final Map<String, Ending> endings = new LinkedHashMap<>();
+    /** The oldest first. */
+    private final SequencedMap<String, Ending> endings = new LinkedHashMap<>();
 
     /** Why, whose it was, and when. */
     record Ending(EndReason reason, String owner, long at) {}
@@ -26,22 +27,27 @@ final class Endings {
     }
 
     synchronized void add(String id, String owner, EndReason reason) {
-        endings.put(id, new Ending(reason, owner, ticker.nanos()));
+        endings.putLast(id, new Ending(reason, owner, ticker.nanos()));
         if (endings.size() > AT_MOST) {
-            String oldest = endings.keySet().iterator().next();
-            endings.remove(oldest);
-            forgotten.accept(oldest);
+            forgetOldest();
         }
+    }
+
+    /** Lets go of what is remembered no longer, and with it of the keys that made it. */
+    synchronized void forgetOld() {
+        long now = ticker.nanos();
+        while (!endings.isEmpty() && now - endings.firstEntry().getValue().at() >= REMEMBERED_FOR.toNanos()) {
+            forgetOldest();
+        }
+    }
+
+    private void forgetOldest() {
+        forgotten.accept(endings.pollFirstEntry().getKey());
     }
 
     /** How that ended; empty for what never was, is still there, or is remembered no longer. */
     synchronized Optional<Ending> find(String id) {
-        Ending ending = endings.get(id);
-        if (ending != null && ticker.nanos() - ending.at() >= REMEMBERED_FOR.toNanos()) {
-            endings.remove(id);
-            forgotten.accept(id);
-            return Optional.empty();
-        }
-        return Optional.ofNullable(ending);
+        forgetOld();
+        return Optional.ofNullable(endings.get(id));
     }
 }

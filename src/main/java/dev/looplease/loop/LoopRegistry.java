@@ -377,6 +377,12 @@ public final class LoopRegistry {
         return leaseEndings.find(id);
     }
 
+    /** Lets go of ends that are remembered no longer, and of the keys of what has ended so long ago. */
+    void forgetOldEndings() {
+        deviceEndings.forgetOld();
+        leaseEndings.forgetOld();
+    }
+
     /**
      * Takes in a new lease.
      *

@@ -303,6 +303,7 @@ public final class LoopService {
             Supplier<T> make) {
         String owner = caller.name();
         if (key != null) {
+            registry.forgetOldEndings();
             Optional<String> made = keys.begin(owner, key);
             if (made.isPresent()) {
                 return new Answer<>(find.apply(made.get()), true);
