@@ -168,16 +168,7 @@ final class Lease {
         return true;
     }
 
-    /** The same without a record: a lease of a device that has lost it is struck out next, and recovery would end it too. */
-    synchronized void claimEmpty(EndReason reason) {
-        if (times.claimed() == null) {
-            times = times.claimed(reason);
-            revision++;
-            Step.CLAIMED.reached();
-        }
-    }
-
-    /** The same, but only where its deadline has passed. */
+    /** Does that only where its deadline has passed. */
     synchronized boolean claimIfDue(long now) {
         return times.deadline() <= now && claim(EndReason.EXPIRED);
     }
@@ -211,12 +202,19 @@ final class Lease {
         devices.add(deviceId);
     }
 
-    /** Returns how many devices are left. */
-    synchronized int leave(String deviceId) {
+    /**
+     * Lets a device go, and with the last one the lease that was made for one: claimed in the same step, or another could
+     * join it in between. Without a record: it is struck out next, and recovery would end it too.
+     */
+    synchronized void leave(String deviceId, EndReason reason) {
         if (devices.remove(deviceId)) {
             revision++;
         }
-        return devices.size();
+        if (devices.isEmpty() && terms.ofDevice() && times.claimed() == null) {
+            times = times.claimed(reason);
+            revision++;
+            Step.CLAIMED.reached();
+        }
     }
 
     synchronized List<String> devices() {

@@ -341,9 +341,7 @@ public final class LoopRegistry {
 
     /** Takes a device out of a lease; a lease of its own ends with it. */
     void leave(Lease lease, String deviceId, EndReason reason) {
-        if (lease.leave(deviceId) == 0 && lease.terms().ofDevice()) {
-            lease.claimEmpty(reason);
-        }
+        lease.leave(deviceId, reason);
         endIfEmpty(lease);
     }
 

@@ -7,12 +7,17 @@ import dev.looplease.KernelTest;
 import dev.looplease.losetup.Backend;
 import java.io.IOException;
 import java.nio.file.Path;
+import java.time.Clock;
 import java.time.Duration;
+import java.time.Instant;
+import java.util.BitSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.OptionalLong;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CyclicBarrier;
+import java.util.concurrent.atomic.AtomicInteger;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -154,6 +159,68 @@ class LeaseRaceTest {
         assertThat(bench.bound()).isEmpty();
     }
 
+    /** The fault guarded: the last device left, another one joined, and only then was the lease, empty no more, ended. */
+    @Test
+    void aDeviceThatJoinsAnothersOwnLeaseIsRefusedOrKeepsItAlive() throws Exception {
+        for (int round = 0; round < ROUNDS; round++) {
+            LoopSnapshot first = bench.create();
+            String lease = first.managed().orElseThrow().lease().id();
+
+            Either<LoopSnapshot> creation = race(() -> bench.create(lease), () -> bench.deleted(first));
+
+            if (creation.value() == null) {
+                assertThat(creation.refusal()).isInstanceOf(LoopException.Ended.class);
+            } else {
+                assertThat(bench.renew(lease).deviceIds())
+                        .containsExactly(creation.value().requiredId());
+                bench.deleted(creation.value());
+            }
+            assertEnds(lease);
+        }
+    }
+
+    /** The same fault, met within some thousand rounds. */
+    @Test
+    void aLeaseThatADeviceHasJoinedIsNotEndedAsAnEmptyOne() throws Exception {
+        Records records = new Records(bench.journal(), "boot", "agent", bench.ticker, Clock.systemUTC());
+        LoopRegistry registry =
+                new LoopRegistry(Bench.UNLIMITED, bench.ticker, new Agenda(), records, new RequestKeys());
+        Lease[] leases = new Lease[1000 * ROUNDS];
+        for (int round = 0; round < leases.length; round++) {
+            leases[round] = new Lease(
+                    new Lease.Terms("id", "owner", Map.of(), OnExpiry.UNMOUNT, null, Instant.EPOCH, true, null),
+                    Lease.Times.notStarted(null),
+                    records);
+            leases[round].join("first");
+        }
+        AtomicInteger begun = new AtomicInteger(-1);
+
+        Either<BitSet> joined = race(
+                () -> {
+                    BitSet won = new BitSet();
+                    for (int round = 0; round < leases.length; round++) {
+                        while (begun.get() < round) {
+                            Thread.onSpinWait();
+                        }
+                        won.set(round, leases[round].join("second"));
+                    }
+                    return won;
+                },
+                () -> {
+                    for (int round = 0; round < leases.length; round++) {
+                        begun.set(round);
+                        registry.leave(leases[round], "first", EndReason.DELETED);
+                    }
+                });
+
+        BitSet alive = Objects.requireNonNull(joined.value());
+        for (int round = 0; round < leases.length; round++) {
+            assertThat(leases[round].claimed() == null)
+                    .as("lives in round %d", round)
+                    .isEqualTo(alive.get(round));
+        }
+    }
+
     private void assertEnds(String lease) {
         bench.inTime(() -> {
             try {
@@ -257,7 +324,7 @@ class LeaseRaceTest {
         LoopSnapshot expired = bench.create();
         bench.deleted(deleted);
         bench.advance(Duration.ofSeconds(60));
-        bench.inTime(() -> assertThat(bench.state(expired)).isEmpty());
+        Bench.soon().until(() -> bench.state(expired).isEmpty());
 
         bench.advance(Duration.ofMinutes(14).minusSeconds(1));
         assertThat(bench.endReason(deleted)).isEqualTo(EndReason.DELETED);
