@@ -45,8 +45,7 @@ final class Inventory {
 
     /** Finds a device of ours that somebody has been told of, or says why it is not there. */
     ManagedLoop find(String id, Caller caller) {
-        Optional<ManagedLoop> loop =
-                registry.loop(id).filter(found -> found.wasAnnounced() && caller.sees(found.owner()));
+        Optional<ManagedLoop> loop = registry.loop(id).filter(found -> found.isKnown() && caller.sees(found.owner()));
         if (loop.isPresent()) {
             return loop.get();
         }
@@ -68,17 +67,22 @@ final class Inventory {
     /** Whose attachment this is, when it is one of ours. */
     Optional<ManagedLoop> owner(LoopDevice device) {
         return registry.loop(device.number())
-                .filter(loop -> loop.wasAnnounced()
+                .filter(loop -> loop.isKnown()
                         && device.identity().equals(loop.standing().attachment()));
     }
 
-    /** One of ours that nobody has been told of yet; it must not be taken for a foreign one. */
+    /**
+     * One of ours that nobody has been told of yet; it must not be taken for a foreign one. Until its attachment is noted
+     * only the name of its image tells.
+     */
     private boolean isBeingMade(LoopDevice device) {
-        String image = device.backingFile();
-        return images.holds(image)
-                && registry.loop(ImageStore.idOf(image))
-                        .filter(loop -> !loop.wasAnnounced())
-                        .isPresent();
+        return registry.loop(device.number())
+                .filter(loop -> device.identity().equals(loop.standing().attachment()))
+                .or(() -> Optional.of(device.backingFile())
+                        .filter(images::holds)
+                        .flatMap(image -> registry.loop(ImageStore.idOf(image))))
+                .filter(loop -> !loop.isKnown())
+                .isPresent();
     }
 
     LoopSnapshot observe(LoopDevice device) {
@@ -217,7 +221,7 @@ final class Inventory {
                 }
             }
             List<ManagedLoop> left = detached.stream()
-                    .filter(loop -> loop.wasAnnounced() && loop.id().compareTo(after) > 0)
+                    .filter(loop -> loop.isKnown() && loop.id().compareTo(after) > 0)
                     .filter(loop -> filter.wants(loop, caller) && !seen.contains(loop))
                     .sorted(Comparator.comparing(ManagedLoop::id))
                     .toList();

@@ -99,10 +99,10 @@ final class LeaseBook {
         }
     }
 
-    /** Finds a lease, or says why it is not there. */
+    /** Finds a lease that somebody has been told of, or says why it is not there. */
     Lease find(String id, Caller caller) {
-        Optional<Lease> lease =
-                registry.lease(id).filter(found -> caller.sees(found.terms().owner()));
+        Optional<Lease> lease = registry.lease(id)
+                .filter(found -> found.isStarted() && caller.sees(found.terms().owner()));
         if (lease.isPresent()) {
             return lease.get();
         }

@@ -327,7 +327,7 @@ public final class LoopRegistry {
             if (!loops.containsKey(loop.id())) {
                 return;
             }
-            if (loop.wasAnnounced()) {
+            if (loop.isKnown()) {
                 // Before it is forgotten: nobody may be told meanwhile that it never was.
                 deviceEndings.add(loop.id(), loop.owner(), reason);
             }
@@ -359,7 +359,10 @@ public final class LoopRegistry {
         if (!leases.containsKey(lease.id())) {
             return false;
         }
-        leaseEndings.add(lease.id(), lease.terms().owner(), reason);
+        if (lease.isStarted()) {
+            // What nobody was told of is asked for by nobody, and pushes out no end that somebody may ask for.
+            leaseEndings.add(lease.id(), lease.terms().owner(), reason);
+        }
         leases.remove(lease.id());
         holdings.add(lease.terms().owner(), 0, 0, -1);
         return true;

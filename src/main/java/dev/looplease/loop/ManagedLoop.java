@@ -172,9 +172,18 @@ final class ManagedLoop {
         return lastName;
     }
 
-    /** Whether it was ever READY, and so may be known to somebody. */
+    /** Whether it was ever READY. */
     boolean wasAnnounced() {
         return announced;
+    }
+
+    /**
+     * Whether it is to be seen: it was READY, and is not one of several that are still being made. What is stuck is to be seen
+     * even if it was not: people must look after it.
+     */
+    boolean isKnown() {
+        Standing now = standing();
+        return (announced && now.lease().isStarted()) || now.state() == LoopState.STUCK;
     }
 
     /** The kernel is about to be asked to attach it; what comes of that is not known until {@link #attachIsCertain}. */

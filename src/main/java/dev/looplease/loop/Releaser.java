@@ -212,7 +212,7 @@ final class Releaser implements AutoCloseable {
             }
             efforts.remove(loop.id());
             agenda.cancel(subject(loop));
-            if (loop.wasAnnounced()) {
+            if (loop.wasAnnounced() || loop.isKnown()) {
                 events.happened(event(LoopEvent.Type.DEVICE_RELEASED, loop, reason.toString()));
             }
             return true;

@@ -2,6 +2,7 @@ package dev.looplease.loop;
 
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.assertj.core.api.Assertions.catchThrowable;
 
 import dev.looplease.KernelTest;
 import dev.looplease.losetup.Backend;
@@ -10,6 +11,7 @@ import java.nio.file.Path;
 import java.time.Clock;
 import java.time.Duration;
 import java.time.Instant;
+import java.util.ArrayList;
 import java.util.BitSet;
 import java.util.List;
 import java.util.Map;
@@ -179,6 +181,29 @@ class LeaseRaceTest {
         }
     }
 
+    /** The fault guarded: a renewal started a lease half of whose devices were still to be made. */
+    @Test
+    void aLeaseAndItsDevicesAreNobodysBeforeAllAreMade() {
+        List<LoopSnapshot> seen = new ArrayList<>();
+        List<Throwable> refusals = new ArrayList<>();
+        bench.losetup.before(
+                "attach",
+                () -> bench.losetup.before("attach", () -> {
+                    seen.addAll(bench.managed());
+                    bench.journal().live().keySet().stream()
+                            .filter(key -> key.startsWith("lease/"))
+                            .map(key -> key.substring("lease/".length()))
+                            .forEach(id -> refusals.add(catchThrowable(() -> bench.renew(id))));
+                }));
+
+        LoopService.Group group = bench.createGroup(2);
+
+        assertThat(seen).isEmpty();
+        assertThat(refusals).hasOnlyElementsOfType(LoopException.NotFound.class).hasSize(1);
+        assertThat(bench.managed()).hasSize(2);
+        assertThat(bench.renew(group.lease().id()).deviceIds()).hasSize(2);
+    }
+
     /** The same fault, met within some thousand rounds. */
     @Test
     void aLeaseThatADeviceHasJoinedIsNotEndedAsAnEmptyOne() throws Exception {
@@ -337,6 +362,22 @@ class LeaseRaceTest {
         bench.advance(Duration.ofMinutes(1).plusSeconds(1));
         assertThatThrownBy(() -> bench.get(deleted)).isInstanceOf(LoopException.NotFound.class);
         assertThatThrownBy(() -> bench.renew(lease)).isInstanceOf(LoopException.NotFound.class);
+    }
+
+    /** The fault guarded: each lease of which nobody had heard pushed out the end of one that somebody may ask for. */
+    @Test
+    void whatWasNeverMadePushesNoEndOut() {
+        LoopSnapshot device = bench.create();
+        String lease = device.managed().orElseThrow().lease().id();
+        bench.deleted(device);
+        LoopSpec impossible = Bench.reuse(bench.home.resolve("missing"), true);
+
+        for (int i = 0; i <= Endings.AT_MOST; i++) {
+            assertThatThrownBy(() -> bench.create(impossible, Bench.terms(60)))
+                    .isInstanceOf(LoopException.Invalid.class);
+        }
+
+        assertThatThrownBy(() -> bench.getLease(lease)).isInstanceOf(LoopException.Ended.class);
     }
 
     /** The fault guarded: between its entry's end and its ending's beginning an id was one that never was, 404. */

@@ -70,6 +70,31 @@ class StuckTest {
         assertThat(bench.imageFiles()).isEmpty();
     }
 
+    /** The fault guarded: it was counted, and nobody could see it, nor order another try. */
+    @Test
+    void isSeenAlthoughItWasNeverReady() {
+        bench.losetup.before("attach", () -> chattr("+i"));
+        bench.afterwards(() -> chattr("-i"));
+        bench.losetup.breakEvery("attach"::equals, Fault.FAILS);
+        assertThatThrownBy(bench::create).isInstanceOf(LoopException.KernelFailure.class);
+        bench.losetup.heal();
+        assertThat(bench.managed()).isEmpty();
+
+        bench.inTime(() -> assertThat(bench.service.count(LoopState.STUCK)).isEqualTo(1));
+
+        LoopSnapshot stuck = bench.managed().getFirst();
+        assertThat(bench.state(stuck)).contains(LoopState.STUCK);
+        assertThat(bench.force(stuck)).isInstanceOf(LoopService.Release.Pending.class);
+        chattr("-i");
+        bench.deleted(stuck);
+        assertThat(bench.endReason(stuck)).isEqualTo(EndReason.DELETED);
+    }
+
+    /** Whether the only image can be deleted. */
+    private void chattr(String how) {
+        bench.imageFiles().forEach(image -> Bench.run("chattr", how, image.toString()));
+    }
+
     @Test
     void isTriedOnceAMinute() {
         LoopSnapshot device = bench.create();
