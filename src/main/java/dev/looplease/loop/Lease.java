@@ -6,6 +6,7 @@ import java.util.ArrayList;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.OptionalLong;
 import java.util.Set;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
@@ -123,20 +124,22 @@ final class Lease {
     }
 
     /**
-     * Prolongs it from {@code now}, never past its last moment. A lease whose deadline has passed but which nobody has
-     * claimed yet is prolonged too: it ends when it is claimed.
+     * Prolongs it from now, never past its last moment. A lease whose deadline has passed but which nobody has claimed yet
+     * is prolonged too: it ends when it is claimed.
      *
-     * @return whether it was still there to prolong
+     * @param ticker looked at inside: whoever looks first and renews last would cut short what the other was answered
+     * @return its deadline before; empty when it was not there any more to prolong
      * @throws LoopException.Invalid when a permanent lease is to get a ttl
      */
-    synchronized boolean renew(@Nullable Duration newTtl, long now) {
+    synchronized OptionalLong renew(@Nullable Duration newTtl, Ticker ticker) {
         if (times.claimed() != null) {
-            return false;
+            return OptionalLong.empty();
         }
         if (times.ttl() == null && newTtl != null) {
             throw new LoopException.Invalid("ttlSeconds", "must be left out: the lease is permanent");
         }
-        Times renewed = times.until(newTtl == null ? times.ttl() : newTtl, now);
+        long before = times.deadline();
+        Times renewed = times.until(newTtl == null ? times.ttl() : newTtl, ticker.nanos());
         try {
             records.save(terms, renewed);
         } catch (LoopException full) {
@@ -146,7 +149,7 @@ final class Lease {
         }
         Step.RENEW_RECORDED.reached();
         times = renewed;
-        return true;
+        return OptionalLong.of(before);
     }
 
     /** Returns whether the caller is the one who ends it. */

@@ -114,16 +114,12 @@ final class LeaseBook {
 
     LeaseSnapshot renew(Lease lease, OptionalLong ttlSeconds) {
         @Nullable Duration ttl = ttlSeconds.isPresent() ? limits.ttl(ttlSeconds, "ttlSeconds") : null;
-        long now = ticker.nanos();
-        long before = lease.deadline();
-        if (!lease.renew(ttl, now)) {
-            throw ended(lease);
-        }
+        long before = lease.renew(ttl, ticker).orElseThrow(() -> ended(lease));
         Step.RENEWED.reached();
         if (lease.deadline() < before) {
             agenda.putNoLater(lease.deadline(), subject(lease.id()));
         }
-        return lease.snapshot(now);
+        return lease.snapshot(ticker.nanos());
     }
 
     /** A device and its lease have one owner; an operator cannot give somebody a device either. */

@@ -278,6 +278,28 @@ class LeaseRaceTest {
         bench.inTime(() -> assertThat(bench.state(device)).isEmpty());
     }
 
+    /** The fault guarded: a renewal that had read the clock long ago cut short what a later one had been answered. */
+    @Test
+    void aRenewalThatStallsDoesNotShortenALaterOne() throws Exception {
+        LoopSnapshot device = bench.create();
+        String lease = device.managed().orElseThrow().lease().id();
+        CompletableFuture<LeaseSnapshot> later = new CompletableFuture<>();
+        // The first look at the clock is that for the entity tag.
+        bench.ticker.stallHere(2, () -> {
+            Thread other = Thread.ofPlatform().start(() -> {
+                bench.ticker.advance(Duration.ofSeconds(50));
+                later.complete(bench.renew(lease));
+            });
+            Bench.soon().until(() -> later.isDone() || other.getState() == Thread.State.BLOCKED);
+        });
+
+        bench.renew(lease);
+
+        assertThat(later.get().remaining()).isEqualTo(Duration.ofSeconds(60));
+        bench.advance(Duration.ofSeconds(59));
+        assertThat(bench.state(device)).contains(LoopState.READY);
+    }
+
     /** The fault guarded: the reminder of the later deadline, noted meanwhile, stood in the shorter one's place. */
     @Test
     void aShorterRenewalCountsWhileTheReaperLooks() throws Exception {
