@@ -93,12 +93,15 @@ public final class Reaper implements AutoCloseable {
      */
     synchronized long look() {
         long now = ticker.nanos();
-        if (now - nextLook > STALL.toNanos()) {
-            claimsFrom = now + grace.toNanos();
+        long late = now - nextLook;
+        if (late > STALL.toNanos()) {
+            // A grace under way goes on after the stall. Begun anew each time it would never end where stalls are
+            // frequent.
+            claimsFrom = nextLook < claimsFrom ? claimsFrom + late : now + grace.toNanos();
             log.warn(
                     "The agent stood still for {} ms: leases get {} s to be renewed before any is ended.",
-                    (now - nextLook) / 1_000_000,
-                    grace.toSeconds());
+                    late / 1_000_000,
+                    (claimsFrom - now) / 1_000_000_000);
         }
         for (Agenda.Subject due : agenda.takeDue(now)) {
             try {

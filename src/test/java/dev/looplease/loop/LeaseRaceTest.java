@@ -278,6 +278,39 @@ class LeaseRaceTest {
         bench.inTime(() -> assertThat(bench.state(device)).isEmpty());
     }
 
+    /** The fault guarded: each stall began the grace anew, and on a host that stalls now and then no lease ever ended. */
+    @Test
+    void stallsDuringTheGraceDoNotPutItOffForEver() {
+        LoopSnapshot forgotten = bench.create();
+        bench.advance(Duration.ofSeconds(59));
+
+        for (int i = 0; i < 3; i++) {
+            bench.ticker.advance(Duration.ofSeconds(2));
+            bench.service.reap();
+            bench.advance(Bench.GRACE.minusSeconds(2));
+        }
+
+        Bench.soon().until(() -> bench.state(forgotten).isEmpty());
+        assertThat(bench.endReason(forgotten)).isEqualTo(EndReason.EXPIRED);
+    }
+
+    /** What stands still cannot renew: the grace is time in which everybody could. */
+    @Test
+    void aStallDuringTheGraceDoesNotUseItUp() {
+        LoopSnapshot device = bench.create();
+        bench.ticker.advance(Duration.ofMinutes(2));
+        bench.service.reap();
+        bench.advance(Bench.GRACE.dividedBy(2));
+
+        bench.ticker.advance(Duration.ofMinutes(2));
+        bench.service.reap();
+        bench.advance(Bench.GRACE.dividedBy(2).minusSeconds(1));
+        assertThat(bench.state(device)).contains(LoopState.READY);
+
+        bench.advance(Duration.ofSeconds(2));
+        bench.inTime(() -> assertThat(bench.state(device)).isEmpty());
+    }
+
     /** The fault guarded: a renewal that had read the clock long ago cut short what a later one had been answered. */
     @Test
     void aRenewalThatStallsDoesNotShortenALaterOne() throws Exception {
