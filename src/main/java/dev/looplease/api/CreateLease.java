@@ -39,7 +39,7 @@ record CreateLease(
         OnExpiry onExpiry,
 
         @Schema(
-                description = "Up to 32 short strings, for finding and for people.",
+                description = "Up to 32 short strings, for finding and for people; as those of a device.",
                 maxProperties = 32,
                 example = "{\"suite\": \"nightly\"}")
         @Nullable
@@ -80,6 +80,10 @@ record CreateLease(
 
     private static OptionalLong optional(@Nullable Long value) {
         return value == null ? OptionalLong.empty() : OptionalLong.of(value);
+    }
+
+    int count() {
+        return devices == null ? 0 : devices.size();
     }
 
     List<LoopSpec> toSpecs(Limits limits) {

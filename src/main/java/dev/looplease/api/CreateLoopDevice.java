@@ -129,7 +129,7 @@ record CreateLoopDevice(
 
         @Schema(
                 description =
-                        "Short strings, for finding and for people. Keys: 1 to 63 letters, digits, '.', '_', '/' or '-', the first a letter or digit. Values: up to 255 characters.",
+                        "Short strings, for finding and for people. Keys: 1 to 63 letters, digits, '.', '_', '/' or '-', the first a letter or digit. Values: up to 255 characters. All together: up to 4,096.",
                 maxProperties = 32,
                 example = "{\"suite\": \"nightly\"}")
         @Nullable

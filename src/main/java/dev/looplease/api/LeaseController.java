@@ -81,6 +81,7 @@ class LeaseController {
             @RequestBody(required = false) @Nullable CreateLease body,
             @AuthenticationPrincipal Caller caller) {
         CreateLease wanted = body == null ? CreateLease.DEFAULT : body;
+        service.refuseTooMany(wanted.count(), caller);
         LoopService.Answer<LoopService.Group> answer;
         try {
             answer = service.createLease(

@@ -40,6 +40,8 @@ public final class LoopRegistry {
     private final Holdings holdings = new Holdings();
     private int reservedDevices;
     private long reservedBytes;
+    /** Those that are not a device's own: nothing else bounds them. */
+    private int sharedLeases;
 
     /** The birth tells a file from an earlier one whose inode number it was given; see {@link ImageFile}. */
     private record FileId(DeviceNumber device, long inode, long birthNanos) {
@@ -87,7 +89,8 @@ public final class LoopRegistry {
         more.forEach(this::takeRoom);
     }
 
-    private void checkDevices(int more) {
+    /** Refuses more devices than there is room for now. */
+    synchronized void checkDevices(int more) {
         int free = limits.maxDevices() - reservedDevices;
         if (free <= 0) {
             throw new LoopException.CapacityExhausted(
@@ -364,8 +367,13 @@ public final class LoopRegistry {
             leaseEndings.add(lease.id(), lease.terms().owner(), reason);
         }
         leases.remove(lease.id());
-        holdings.add(lease.terms().owner(), 0, 0, -1);
+        count(lease, -1);
         return true;
+    }
+
+    private void count(Lease lease, int more) {
+        sharedLeases += lease.terms().ofDevice() ? 0 : more;
+        holdings.add(lease.terms().owner(), 0, 0, more);
     }
 
     /** Why a device ended, while that is remembered. */
@@ -385,14 +393,21 @@ public final class LoopRegistry {
     }
 
     /**
-     * Takes in a new lease.
+     * Takes in a new lease. One that is a device's own needs no room beside that device's.
      *
      * @throws LoopException.QuotaExceeded when its owner has as many as it may
+     * @throws LoopException.CapacityExhausted when the agent has as many as it may
      */
     synchronized void add(Lease lease, Quota quota) {
         String owner = lease.terms().owner();
         if (!holdings.hasRoomForLease(owner, quota)) {
             throw overQuota(owner, "leases", quota.leases().orElseThrow());
+        }
+        if (!lease.terms().ofDevice() && sharedLeases >= limits.maxDevices()) {
+            throw new LoopException.CapacityExhausted(
+                    "This agent holds " + limits.maxDevices()
+                            + " leases besides those that are a device's own, and no more (looplease.max-devices).",
+                    untilEnd(other -> !other.terms().ofDevice()));
         }
         adopt(lease);
     }
@@ -400,7 +415,7 @@ public final class LoopRegistry {
     /** Takes over a lease of an agent before this one. */
     synchronized void adopt(Lease lease) {
         leases.put(lease.id(), lease);
-        holdings.add(lease.terms().owner(), 0, 0, 1);
+        count(lease, 1);
     }
 
     Optional<ManagedLoop> loop(String id) {

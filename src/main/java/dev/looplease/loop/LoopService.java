@@ -218,6 +218,14 @@ public final class LoopService {
         });
     }
 
+    /** Refuses more devices than can ever be lent; a request for them need not be looked at any further. */
+    public void refuseTooMany(int devices, Caller caller) {
+        if (devices > limits.maxDevices()) {
+            caller.requireMake();
+            registry.checkDevices(devices);
+        }
+    }
+
     private void judge(LeaseTerms terms, List<LoopSpec> specs) {
         limits.ttl(terms);
         Map<Integer, Integer> named = new HashMap<>();

@@ -311,6 +311,19 @@ class BadInputTest extends HttpTest {
         agent.create("labels", Map.of("k".repeat(1000), "x")).refusedField("labels");
     }
 
+    /** The fault guarded: what any number of leases could be given was bounded each by each, and not together. */
+    @Test
+    void refusesLabelsThatAreTooLongTogether() {
+        Map<String, String> labels = new TreeMap<>();
+        for (int i = 10; i < 26; i++) {
+            labels.put("label" + i, "x".repeat(249));
+        }
+        agent.delete(agent.create("labels", labels).expect(201).id()).expect(204);
+        labels.put("label10", "x".repeat(250));
+        agent.create("labels", labels).refusedField("labels");
+        agent.send("POST", "/leases", Agent.json("labels", labels)).refusedField("labels");
+    }
+
     @Test
     void saysEverythingThatIsWrongAtOnce() {
         Answer answer = agent.create("offsetBytes", 1, "sizeLimitBytes", 1, "sectorSize", 7)

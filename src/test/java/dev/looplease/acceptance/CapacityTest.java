@@ -133,6 +133,16 @@ class CapacityTest extends HttpTest {
         agent.endLease(lease.id()).expect(204);
     }
 
+    /** The fault guarded: a body of a megabyte became a hundred times as much before it was refused. */
+    @Test
+    void refusesMoreDevicesThanItEverLendsWithoutLookingAtThem() {
+        Map<String, Object> impossible = Map.of("sizeMb", -1);
+
+        assertFull(agent.send("POST", "/leases", Agent.json("devices", Collections.nCopies(4, impossible))));
+        agent.send("POST", "/leases", Agent.json("devices", Collections.nCopies(3, impossible)))
+                .refusedField("devices[0].sizeMb");
+    }
+
     /** Guards against room that stays taken for those devices of a lease that were never begun. */
     @Test
     void givesTheRoomOfALeaseBackThatCouldNotBeMade() {

@@ -94,6 +94,26 @@ class RoomTest {
         }
     }
 
+    /** The fault guarded: a lease without devices cost nothing, and enough of them filled the memory. */
+    @Test
+    void countsLeasesThatAreNotADevicesOwn() throws IOException {
+        try (Bench bench = bench(2, 1L << 40)) {
+            LeaseSnapshot first = bench.lease(60);
+            bench.lease(30);
+            assertThat(isFull(() -> bench.lease(60)))
+                    .as("until the first one ends")
+                    .isEqualTo(Duration.ofSeconds(30));
+            bench.deleted(bench.create());
+            bench.deleted(bench.create(first.id()));
+
+            bench.restart();
+            isFull(() -> bench.lease(60));
+            bench.endLease(first.id());
+            bench.lease(60);
+            isFull(() -> bench.createGroup(1));
+        }
+    }
+
     @Test
     void whatFailsGivesItsRoomBack() throws IOException {
         try (Bench bench = bench(3, 3L * Bench.MIB)) {
