@@ -39,6 +39,7 @@ public final class FaultyLosetup implements Losetup {
     private volatile @Nullable Predicate<String> chosen;
     private volatile CountDownLatch hanging = new CountDownLatch(0);
     private volatile CountDownLatch letGo = new CountDownLatch(0);
+    private final AtomicInteger waiting = new AtomicInteger();
     private final Map<Integer, Fault> detaches = new ConcurrentHashMap<>();
     private final AtomicInteger brokenCalls = new AtomicInteger();
     private volatile String broken = "";
@@ -108,6 +109,11 @@ public final class FaultyLosetup implements Losetup {
         return hanging.await(LONGEST_HANG_SECONDS, TimeUnit.SECONDS);
     }
 
+    /** Whether a call hangs now. */
+    public boolean isHanging() {
+        return waiting.get() > 0;
+    }
+
     /** From now on everything is as it should be, and what hangs goes on. */
     public void heal() {
         nth = Integer.MAX_VALUE;
@@ -135,11 +141,14 @@ public final class FaultyLosetup implements Losetup {
         broken = call;
         brokenCalls.incrementAndGet();
         if (now == Fault.HANGS) {
+            waiting.incrementAndGet();
             hanging.countDown();
             try {
                 letGo.await(LONGEST_HANG_SECONDS, TimeUnit.SECONDS);
             } catch (InterruptedException e) {
                 Thread.currentThread().interrupt();
+            } finally {
+                waiting.decrementAndGet();
             }
         }
         return now;
