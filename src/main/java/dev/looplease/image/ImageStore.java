@@ -412,6 +412,11 @@ public final class ImageStore implements Closeable {
      */
     public record Sight(Presence presence, long sizeBytes, long allocatedBytes) {
 
+        /** What is known of an image that nobody can look at. */
+        public static Sight recorded(ImageFile image) {
+            return new Sight(Presence.PRESENT, image.sizeBytes(), 0);
+        }
+
         static Sight none(Presence presence) {
             return new Sight(presence, 0, 0);
         }

@@ -17,6 +17,8 @@ import java.util.Optional;
 import java.util.Set;
 import java.util.SortedSet;
 import java.util.TreeSet;
+import java.util.function.Function;
+import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -187,7 +189,8 @@ final class Inventory {
                 if (wanted) {
                     owner.ifPresent(seen::add);
                     add(
-                            owner.map(loop -> snapshot(loop, Optional.of(device)))
+                            owner.map(loop -> asFarAsKnown(
+                                            loop, Optional.of(device), () -> snapshot(loop, Optional.of(device))))
                                     .orElseGet(() -> new LoopSnapshot(Optional.empty(), Optional.of(device))),
                             Slice.Place.at(device.number()));
                 }
@@ -195,6 +198,15 @@ final class Inventory {
             for (ManagedLoop loop : lost) {
                 mend(loop);
                 detached.add(loop);
+            }
+        }
+
+        /** What is on record of one whose image's disk fails: it must not cost the others their places. */
+        private LoopSnapshot asFarAsKnown(ManagedLoop loop, Optional<LoopDevice> device, Supplier<LoopSnapshot> look) {
+            try {
+                return look.get();
+            } catch (LoopException.KernelFailure e) {
+                return snapshot(loop, device, ImageStore.Sight::recorded);
             }
         }
 
@@ -229,7 +241,7 @@ final class Inventory {
                 if (isFull()) {
                     return;
                 }
-                LoopSnapshot snapshot = observe(loop);
+                LoopSnapshot snapshot = asFarAsKnown(loop, Optional.empty(), () -> observe(loop));
                 if (registry.loop(loop.id()).isPresent()) {
                     add(snapshot, Slice.Place.at(loop.id()));
                 }
@@ -353,10 +365,15 @@ final class Inventory {
     }
 
     LoopSnapshot snapshot(ManagedLoop loop, Optional<LoopDevice> device) {
+        return snapshot(loop, device, this::look);
+    }
+
+    private LoopSnapshot snapshot(
+            ManagedLoop loop, Optional<LoopDevice> device, Function<ImageFile, ImageStore.Sight> look) {
         ManagedLoop.Versioned versioned = loop.versioned();
         Standing standing = versioned.standing();
         ImageFile image = standing.image();
-        ImageStore.Sight sight = image == null ? null : look(image);
+        ImageStore.Sight sight = image == null ? null : look.apply(image);
         boolean inPlace = sight != null && sight.presence() == Presence.PRESENT;
         LoopSpec spec = loop.spec();
         return new LoopSnapshot(

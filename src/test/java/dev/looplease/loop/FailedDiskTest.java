@@ -14,6 +14,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Clock;
 import java.time.Duration;
+import java.util.List;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -107,6 +108,24 @@ class FailedDiskTest {
                 assertThat(image()).doesNotExist();
                 assertThat(ground.journal.live()).isEmpty();
             }
+        }
+    }
+
+    /** The list was an error for everybody. */
+    @ParameterizedTest
+    @EnumSource(names = {"IOCTL", "LOSETUP"})
+    void theOthersAreListedAndItIsAsFarAsItIsKnown(Backend backend) throws IOException {
+        try (Disk disk = disk();
+                Ground ground = start(backend)) {
+            String attached = createOnDisk(ground);
+            String other = Operation.create(ground, Operation.spec(null, false), null);
+            disk.fail();
+
+            List<LoopSnapshot> listed = Truth.devices(ground);
+
+            assertThat(listed).extracting(LoopSnapshot::requiredId).containsExactlyInAnyOrder(attached, other);
+            assertThat(listed).extracting(Truth::state).containsOnly(LoopState.READY);
+            assertThat(listed).noneMatch(LoopSnapshot::backingFileDeleted);
         }
     }
 
