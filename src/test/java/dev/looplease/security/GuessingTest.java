@@ -1,6 +1,7 @@
 package dev.looplease.security;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.awaitility.Awaitility.await;
 
 import dev.looplease.LoopleaseApplication;
 import java.io.IOException;
@@ -41,9 +42,12 @@ class GuessingTest {
     }
 
     private static int status(URI leases, String token) throws IOException, InterruptedException {
-        HttpRequest request = HttpRequest.newBuilder(leases)
+        return status(HttpRequest.newBuilder(leases)
                 .header("Authorization", "Bearer " + token)
-                .build();
+                .build());
+    }
+
+    private static int status(HttpRequest request) throws IOException, InterruptedException {
         return HTTP.send(request, BodyHandlers.discarding()).statusCode();
     }
 
@@ -54,6 +58,10 @@ class GuessingTest {
                 .run("--server.port=0", "--looplease.state-dir=" + directory)) {
             URI leases = URI.create("http://127.0.0.1:"
                     + context.getEnvironment().getRequiredProperty("local.server.port") + "/leases");
+            HttpRequest open =
+                    HttpRequest.newBuilder(leases.resolve("/v3/api-docs")).build();
+            // The port opens before recovery is over; until then everything is 503.
+            await().atMost(Duration.ofSeconds(20)).until(() -> status(open) == 200);
             List<Duration> pauses = context.getBean(Patient.class).pauses;
             String right = Files.readString(directory.resolve("token")).strip();
 
