@@ -21,6 +21,7 @@ import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.Deque;
 import java.util.List;
+import java.util.Set;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.Executors;
 import java.util.stream.Stream;
@@ -89,7 +90,9 @@ class DeviceUsersKernelTest {
         String name = node.substring("/dev/".length());
         undos.push(() -> {
             Path backing = Path.of("/sys/block", name, "loop/backing_file");
-            if (Files.exists(backing) && Files.readString(backing).strip().equals(image.toString())) {
+            Set<String> itsOwn = Set.of(image.toString(), image + " (deleted)");
+            if (Files.exists(backing)
+                    && itsOwn.contains(Files.readString(backing).strip())) {
                 run("losetup", "--detach", node);
             }
         });
